@@ -1,0 +1,117 @@
+"""What every engine does. The three of them are the folders beside this file.
+
+Compilers return plain dicts; an `Engine` sends them. No engine retries: that is the caller's
+business (`ingest.bulk`), which sees from a `RequestError` whether it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from stair_search.errors import DestinationError
+from stair_search.queries import Query, Reason
+
+
+class EngineInfo(NamedTuple):
+    """product: "sqlite", "opensearch" or "elasticsearch"; version: "3.6.0"; url: without secrets."""
+
+    product: str
+    version: str
+    url: str
+
+
+class Document(NamedTuple):
+    """A document to be written: `fields` replace those of the same name, others stay as they are.
+
+    A token field is a list of one object, `[{"dog": 1.5}]`, so that engines replace it as a whole.
+    """
+
+    id: str
+    fields: dict[str, Any]
+
+
+class Outcome(NamedTuple):
+    """What became of one document of a bulk request. status: as HTTP; error: the engine's words."""
+
+    id: str
+    status: int
+    error: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.status < 300
+
+
+class Hit(NamedTuple):
+    id: str
+    score: float
+    source: dict[str, Any]
+    why: list[Reason]
+
+
+class Hits(NamedTuple):
+    """total_relation: "eq", or "gte" where the engine stopped counting. took_ms: the engine's own."""
+
+    total: int
+    total_relation: str
+    took_ms: float
+    hits: list[Hit]
+
+
+class RequestError(DestinationError):
+    """A whole request failed. status: HTTP status, 0 where no answer came."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.args[0], self.status))
+
+
+class Engine(Protocol):
+    """One destination. Every call raises DestinationError (RequestError) where it cannot be done,
+    in one line that names the place and the remedy."""
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    def exists(self, index: str) -> bool: ...
+
+    def create(self, index: str, body: Mapping[str, Any]) -> None:
+        """Makes an index from a body as `mappings.index_body` gives it. Refuses an existing one."""
+
+    def mapping(self, index: str) -> dict[str, Any]:
+        """`{"_meta": {...}, "properties": {...}}` of the index, as the engine holds it."""
+
+    def uuid(self, index: str) -> str:
+        """Changes when an index is made anew under the same name."""
+
+    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+        """Writes documents in one request, an outcome for each in their order (upsert)."""
+
+    def body(self, query: Query, size: int = 10, *, why: bool = True) -> dict[str, Any]:
+        """The body of a search as it is sent, ready to be pasted into curl."""
+
+    def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
+        """The best hits. With `why`, each with its reasons, which add up to its score."""
+
+    def get(self, index: str, id: str) -> dict[str, Any] | None:
+        """A document's fields as stored, None where it is not there."""
+
+    def matches(self, index: str, id: str, clauses: Sequence[Query]) -> list[bool]:
+        """Whether the document matches each clause taken alone."""
+
+    def models(self, index: str, field: str = "stair") -> dict[str, int]:
+        """Model fingerprint -> number of documents that it wrote."""
+
+    def count(self, index: str) -> int: ...
+
+    def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every document's id with these fields, as of the moment of the call."""
+
+    def refresh(self, index: str) -> None:
+        """Makes what was written findable."""
+
+    def close(self) -> None: ...

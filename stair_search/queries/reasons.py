@@ -1,0 +1,63 @@
+"""Why a hit has its score: one line for each part and token, adding up to the score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stair_search.fields import model_field
+from stair_search.queries.tree import Bool, Query, Tokens
+from stair_search.tokens import truncate
+from stair_search.vocabulary import escape
+
+
+class Reason(NamedTuple):
+    """One contribution: `score` = float32(`query` x `image`) for a token.
+
+    query: the question's weight (the boost for a word of a text field); image: the document's
+    weight as the engine holds it (None for what is no token).
+    """
+
+    part: str
+    token: str
+    query: float
+    image: float | None
+    score: float
+
+
+def stored_weights(value: Any) -> dict[str, float]:
+    """The token field of a document as read from an engine: an object or a list of one.
+
+    >>> stored_weights([{"dog": 1.5}])
+    {'dog': 1.5}
+    """
+    if isinstance(value, list):
+        return {name: weight for one in value for name, weight in one.items()}
+    return dict(value or {})
+
+
+def token_reasons(query: Query, source: Mapping[str, Any]) -> list[Reason]:
+    """The token parts' contributions to a document that the query matched, strongest first.
+
+    source: the document's fields as stored. Text and constant parts are the engine's to tell.
+    """
+    return sorted(_tokens(query, source), key=lambda reason: -reason.score)
+
+
+def _tokens(query: Query, source: Mapping[str, Any]) -> list[Reason]:
+    match query:
+        case Tokens() if source.get(model_field(query.field)) == query.model:
+            stored = stored_weights(source.get(query.field))
+            held = [(t, q, stored[escape(t)]) for t, q in query.weights if escape(t) in stored]
+            asked = np.array([q for _, q, _ in held], np.float32)
+            image = truncate([w for _, _, w in held])
+            return [
+                Reason(query.part, token, float(q), float(w), float(score))
+                for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
+            ]
+        case Bool():
+            return [r for part in (*query.must, *query.should) for r in _tokens(part, source)]
+        case _:
+            return []
