@@ -29,7 +29,7 @@ def truncate(weights: ArrayLike) -> Weights:
     return bits.view(np.float32)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, init=False)
 class TokenWeights:
     """Token ids and their weights, sorted by id.
 
@@ -44,8 +44,8 @@ class TokenWeights:
     ids: Ids
     weights: Weights
 
-    def __post_init__(self) -> None:
-        ids, weights = _ids(self.ids), _weights(self.weights)
+    def __init__(self, ids: ArrayLike, weights: ArrayLike) -> None:
+        ids, weights = _ids(ids), _weights(weights)
         if ids.shape != weights.shape or ids.ndim != 1:
             raise ValueError(
                 f"ids and weights must be two lists of one length: "
@@ -56,7 +56,9 @@ class TokenWeights:
         falls = np.flatnonzero(np.diff(ids) <= 0)
         if len(falls):
             at = int(falls[0]) + 1
-            raise ValueError(f"token ids must rise: id {ids[at]} at place {at} follows {ids[at - 1]}")
+            raise ValueError(
+                f"token ids must rise: id {ids[at]} at place {at} follows {ids[at - 1]}"
+            )
         ids.setflags(write=False)
         weights.setflags(write=False)
         object.__setattr__(self, "ids", ids)
@@ -103,7 +105,7 @@ class TokenWeights:
             _share("mass", mass)
             held = np.cumsum(self.weights[order], dtype=np.float64)
             # the first place at which the mass is reached stays
-            order = order[: int(np.searchsorted(held, mass * held[-1]) + 1)] if len(order) else order
+            order = order[: int(np.searchsorted(held, mass * held[-1:].sum())) + 1]
         if top_k is not None:
             if top_k < 0:
                 raise ValueError(f"top_k must be 0 or more, not {top_k}")

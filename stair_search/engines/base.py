@@ -14,7 +14,7 @@ from stair_search.queries import Query, Reason
 
 
 class EngineInfo(NamedTuple):
-    """product: "sqlite", "opensearch" or "elasticsearch"; version: "3.6.0"; url: without secrets."""
+    """product: "sqlite", "opensearch" or "elasticsearch"; version: "3.6.0"; url without secrets."""
 
     product: str
     version: str
@@ -51,7 +51,7 @@ class Hit(NamedTuple):
 
 
 class Hits(NamedTuple):
-    """total_relation: "eq", or "gte" where the engine stopped counting. took_ms: the engine's own."""
+    """total_relation: "eq", or "gte" where the engine stopped counting; took_ms: its own clock."""
 
     total: int
     total_relation: str
@@ -72,7 +72,8 @@ class RequestError(DestinationError):
 
 class Engine(Protocol):
     """One destination. Every call raises DestinationError (RequestError) where it cannot be done,
-    in one line that names the place and the remedy."""
+    in one line that names the place and the remedy.
+    """
 
     @property
     def info(self) -> EngineInfo: ...

@@ -18,7 +18,7 @@ def question(
     filters: Iterable[tuple[str, str]] = (),
     field: str = "stair",
 ) -> Bool:
-    """One question: what scores (tokens of words, tokens of a photo, text), what must and must not be.
+    """One question: what scores (tokens of words, tokens of a photo, text) and the rules beside it.
 
     tokens, image_tokens: token -> weight. model: fingerprint of the encoder that made them.
     without: token -> least weight at which it is forbidden, None for any.

@@ -55,7 +55,9 @@ def _tokens(query: Query, source: Mapping[str, Any]) -> list[Reason]:
             image = truncate([w for _, _, w in held])
             return [
                 Reason(query.part, token, float(q), float(w), float(score))
-                for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
+                for (token, _, _), q, w, score in zip(
+                    held, asked, image, asked * image, strict=True
+                )
             ]
         case Bool():
             return [r for part in (*query.must, *query.should) for r in _tokens(part, source)]
