@@ -1,0 +1,215 @@
+"""What a job is told and what it tells: its settings, its folder, its progress and its report.
+
+A job is one set of sources that goes into one index with one model. Its folder keeps
+
+    settings.json   what it was told, without secrets
+    ledger.db       one row a photo, see `ledger`
+    report.json     what the last run did, see `Report`
+    failures.ndjson the photos that failed in it, a line each: {"id", "uri", "reason"}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import filelock
+import platformdirs
+
+from stair_search.errors import UsageError
+from stair_search.fields import Fields
+
+Executor = Literal["local", "ray"]
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What one run is told.
+
+    sources: folders, photos and CSV files. url: the engine's; secrets in it are dropped at once.
+    captions: a CSV whose rows are joined to photos that are found in folders.
+    folder: where the job keeps its things; follows from sources, url, index and model if None.
+    decode_threads: None is one a CPU. retry_seconds: how long a request that the engine does not
+    take now (429, 502, 503, 504, no answer) is tried again before the run gives up.
+    """
+
+    sources: tuple[str, ...]
+    url: str = "sqlite:stair.db"
+    index: str = "photos"
+    model: str = "starter"
+    captions: Path | None = None
+    fields: Fields = field(default_factory=Fields)
+    executor: Executor = "local"
+    folder: Path | None = None
+    dry_run: bool = False
+    encode_batch: int = 16
+    decode_threads: int | None = None
+    bulk_documents: int = 128
+    bulk_bytes: int = 5 * 2**20
+    retry_seconds: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            raise UsageError("no source: name a folder, a photo or a CSV file")
+        object.__setattr__(self, "sources", tuple(str(s) for s in self.sources))
+        object.__setattr__(self, "url", without_secrets(self.url))
+        for name in ("encode_batch", "bulk_documents", "bulk_bytes"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
+
+    @property
+    def home(self) -> Path:
+        """The job's folder, given or derived."""
+        if self.folder is not None:
+            return self.folder.absolute()
+        told = [
+            sorted(str(Path(s).absolute()) for s in self.sources),
+            _absolute(self.url),
+            self.index,
+            self.model,
+        ]
+        # Paths may hold bytes that are no UTF-8; json escapes their stand-ins.
+        return jobs_folder() / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for settings.json, paths absolute."""
+        return asdict(self) | {
+            "sources": [str(Path(s).absolute()) for s in self.sources],
+            "url": _absolute(self.url),
+            "captions": str(self.captions.absolute()) if self.captions else None,
+            "folder": str(self.home),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> JobSettings:
+        """The way back from settings.json."""
+        return cls(
+            **values
+            | {
+                "sources": tuple(values["sources"]),
+                "captions": Path(values["captions"]) if values["captions"] else None,
+                "fields": Fields.from_dict(values["fields"]),
+                "folder": Path(values["folder"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is. Given to the caller's callback a few times a second.
+
+    notice: a line to be shown as it is (an index was made, the bound, a warning), else None.
+    """
+
+    seen: int = 0
+    indexed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    bottleneck: str = ""
+    notice: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did. job: its folder. images_per_second: photos that were indexed.
+
+    bottleneck: the stage that limits, in words: "encode: busy 97 %".
+    stages: {"decode": {"busy_seconds": 9.1, "items": 1997, "workers": 2, "busy": 0.4}, ...}.
+    """
+
+    job: str
+    seen: int = 0
+    indexed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    bottleneck: str = ""
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 1 where photos failed."""
+        return 1 if self.failed else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PastJob:
+    """A job's folder with what it was told and its last report (None: it never came to an end)."""
+
+    folder: Path
+    settings: JobSettings
+    report: Report | None
+
+
+def jobs_folder() -> Path:
+    """Where jobs are kept whose folder is not named."""
+    return Path(platformdirs.user_state_dir("stair-search")) / "jobs"
+
+
+def jobs(folder: Path | None = None) -> list[PastJob]:
+    """Jobs under a folder (default: `jobs_folder()`), the latest last."""
+    found = (folder or jobs_folder()).glob("*/settings.json")
+    return [load(p.parent) for p in sorted(found, key=lambda p: p.stat().st_mtime)]
+
+
+def load(folder: Path) -> PastJob:
+    """Reads a job's folder. Raises UsageError where it is none."""
+    try:
+        settings = JobSettings.from_dict(json.loads((folder / "settings.json").read_text("utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{folder} is no job's folder: {error}") from None
+    try:
+        report = Report(**json.loads((folder / "report.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        report = None
+    return PastJob(folder, settings, report)
+
+
+def save(folder: Path, name: str, values: dict[str, Any]) -> None:
+    """Writes a JSON file so that a kill leaves the old one or the new one, never half."""
+    part = folder / f".{name}.part"
+    part.write_text(json.dumps(values, indent=2, ensure_ascii=True) + "\n", "utf-8")
+    part.replace(folder / name)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the job for this process; the lock ends with it, however it ends."""
+    lock = filelock.FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise UsageError(f"job {folder} is running in another process; wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def without_secrets(url: str) -> str:
+    """The URL without user, password, query and fragment.
+
+    >>> without_secrets("https://me:secret@host:9200/?token=x")
+    'https://host:9200/'
+    """
+    if not url.startswith(("http://", "https://")):
+        return url
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _absolute(url: str) -> str:
+    if not url.startswith("sqlite:"):
+        return url
+    return f"sqlite:{Path(url.removeprefix('sqlite:')).absolute()}"
