@@ -1,0 +1,1 @@
+"""Tests of the house itself: packaging, arrows, links, files at the root, engine nodes."""
