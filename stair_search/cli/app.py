@@ -1,0 +1,122 @@
+"""The `stair-search` command itself: its sub-commands, and how every run ends."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from typing import Any, NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import StairError
+from .command import debug_option, debugging
+from .config import settings
+from .lazy import LazyGroup
+from .output import note
+
+COMMANDS = (
+    "ingest",
+    "job",
+    "search",
+    "explain",
+    "encode",
+    "index",
+    "doctor",
+    "evaluate",
+    "demo",
+    "completion",
+)
+INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
+READER_GONE = 141  # as a shell reports a process that SIGPIPE ended
+BUG = 70  # EX_SOFTWARE
+
+ENDING = """\
+Settings come from an option, else the environment, else ./stair-search.toml, else stair-search.toml
+in your configuration folder, else the default.
+
+\b
+Exit codes:
+  0    done
+  1    finished, with documents or photos that failed
+  2    usage: an option, a file or a field that cannot be
+  3    the destination could not be reached or used
+  4    model and index do not fit, or a model cannot be loaded
+  70   a bug in stair-search
+  130  interrupted
+  141  what read the output stopped reading
+"""
+
+
+class Main(LazyGroup):
+    """Turns every way in which a command can end into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            # Python flushes stdout once more at its end: give it a place to go.
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(READER_GONE)
+        except Exception as error:
+            if debugging(ctx):
+                raise
+            _fail(ctx, error)
+
+
+def _fail(ctx: click.Context, error: Exception) -> NoReturn:
+    match error:
+        case StairError():
+            message, code = str(error), error.exit_code
+        case OSError():
+            place = f"{error.filename}: " if error.filename else ""
+            message, code = f"{place}{error.strerror or error}", 3
+        case _:
+            code = BUG
+            message = (
+                f"this is a bug in stair-search ({type(error).__name__}: {error}); "
+                "--debug shows where it is: please report that"
+            )
+    note(f"Error: {message}")
+    ctx.exit(code)
+
+
+@click.group(
+    cls=Main,
+    package=__package__,
+    names=COMMANDS,
+    epilog=ENDING,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "STAIR_SEARCH",
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="stair-search")
+@debug_option
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Photos become weighted words in the search engine that you already run; each hit says why.
+
+    First `stair-search ingest ~/Pictures`, then `stair-search search "dog on the beach"`.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    if not debugging(ctx):
+        # The commands say in a line of their own what went wrong.
+        logging.getLogger().addHandler(logging.NullHandler())
+        warnings.simplefilter("ignore")
+    ctx.obj = settings(COMMANDS)

@@ -1,0 +1,61 @@
+"""What every command shares: settings from files as defaults, and `--debug` at its end too."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import click
+
+from . import config
+
+
+class Command(click.Command):
+    """A leaf command, with examples at the end of its help."""
+
+    def __init__(self, *args: Any, examples: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples.strip().splitlines()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Examples"):
+            for line in self.examples:
+                formatter.write(f"  {line}\n")
+        super().format_epilog(ctx, formatter)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        if parent is not None and parent.find_root().obj:
+            name = f"{parent.command_path} {info_name}".split(" ", 1)[1]
+            options = [param.name for param in self.params if param.name]
+            extra["default_map"] = config.for_command(parent.find_root().obj, name, options)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+def debugging(ctx: click.Context) -> bool:
+    """Whether `--debug` was given, at whatever place, or STAIR_SEARCH_DEBUG is set."""
+    return bool(ctx.find_root().meta.get("debug"))
+
+
+def _set_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not debugging(ctx):
+        ctx.find_root().meta["debug"] = True
+        # INFO, since clients log whole requests below it
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+
+
+debug_option = click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    envvar="STAIR_SEARCH_DEBUG",
+    callback=_set_debug,
+    help="Show tracebacks and the clients' log.",
+)

@@ -1,0 +1,232 @@
+"""Which engine and index, and how to get in.
+
+Secrets come from the environment alone, since everyone on a machine can read its command lines.
+Nothing here is printed but the URL without them.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import click
+from click.core import ParameterSource
+
+from ..errors import DestinationError, UsageError
+from .output import warn
+
+if TYPE_CHECKING:
+    from ..engines.base import Engine
+
+URLS = ("STAIR_SEARCH_URL", "ELASTICSEARCH_URL", "OPENSEARCH_URL")
+DEFAULT_URL = "sqlite:stair.db"
+AWS_HOSTS = (".amazonaws.com", ".on.aws")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Credentials(NamedTuple):
+    """How to get in. `repr` shows none of it."""
+
+    username: str | None = None
+    password: str | None = None
+    api_key: str | None = None
+
+    def __repr__(self) -> str:
+        return "Credentials(...)" if any(self) else "Credentials()"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a command works. `url` is without secrets; `options` are those of `engines.connect`."""
+
+    url: str
+    index: str
+    credentials: Credentials
+    ca_certs: str | None
+    insecure: bool
+    cloud_id: str | None
+    aws_region: str | None
+    timeout: float
+
+    def connect(self) -> Callable[[], Engine]:
+        """A call that connects. Can be pickled, for executors in other processes."""
+        from ..engines import connect
+
+        return functools.partial(
+            connect,
+            self.url,
+            **self.credentials._asdict(),
+            ca_certs=self.ca_certs,
+            verify_certs=not self.insecure,
+            cloud_id=self.cloud_id,
+            aws_region=self.aws_region,
+            timeout=self.timeout,
+        )
+
+    @contextmanager
+    def open(self) -> Iterator[Engine]:
+        """A connection that is closed at the end."""
+        if self.insecure and self.url.startswith("https:"):
+            warn(f"--insecure: nobody checks that {self.url} is who it says")
+        with closing(self.connect()()) as engine:
+            yield engine
+
+    @contextmanager
+    def open_index(self) -> Iterator[Engine]:
+        """The same for commands that need the index to be there."""
+        with self.open() as engine:
+            if not engine.exists(self.index):
+                raise DestinationError(
+                    f"there is no index {self.index!r} in {engine.info.url}; make it with "
+                    "`stair-search ingest FOLDER`, or name another with --index"
+                )
+            yield engine
+
+
+def destination_options(command: F) -> F:
+    """Adds the options of a destination; the command gets them as `destination`."""
+
+    @functools.wraps(command)
+    def with_destination(
+        *args: Any,
+        url: str | None,
+        index: str,
+        ca_certs: str | None,
+        insecure: bool,
+        aws_region: str | None,
+        timeout: float,
+        **kwargs: Any,
+    ) -> Any:
+        ctx = click.get_current_context()
+        if url and ctx.get_parameter_source("url") == ParameterSource.COMMANDLINE:
+            _refuse_secret(url)
+        cloud_id = None if url else os.environ.get("CLOUD_ID") or None
+        url, in_url = _split(url or ("" if cloud_id else DEFAULT_URL))
+        remote = not url.startswith("sqlite:")
+        destination = Destination(
+            url=url,
+            index=index,
+            credentials=(in_url or _from_environment(url, cloud_id)) if remote else Credentials(),
+            ca_certs=ca_certs,
+            insecure=insecure,
+            cloud_id=cloud_id,
+            aws_region=(aws_region or _region_of(url)) if remote else None,
+            timeout=timeout,
+        )
+        return command(*args, destination=destination, **kwargs)
+
+    for option in reversed(_OPTIONS):
+        with_destination = option(with_destination)
+    return with_destination  # type: ignore[return-value]
+
+
+_OPTIONS = (
+    click.option(
+        "--url",
+        envvar=URLS,
+        metavar="URL",
+        help=f"sqlite:PATH or http(s)://HOST:PORT.  [default: {DEFAULT_URL}]  [env: "
+        f"{', '.join(URLS)}, CLOUD_ID]",
+    ),
+    click.option(
+        "--index",
+        envvar="STAIR_SEARCH_INDEX",
+        default="photos",
+        show_default=True,
+        metavar="NAME",
+        help="Index, alias or (SQLite) set of tables.",
+    ),
+    click.option(
+        "--ca-certs",
+        envvar=("STAIR_SEARCH_CA_CERTS", "SSL_CERT_FILE"),
+        type=click.Path(exists=True, dir_okay=False),
+        help="Certificates that vouch for the server (PEM).",
+    ),
+    click.option(
+        "--insecure",
+        envvar="STAIR_SEARCH_INSECURE",
+        is_flag=True,
+        help="Do not check who the server is.",
+    ),
+    click.option(
+        "--aws-region",
+        envvar="STAIR_SEARCH_AWS_REGION",
+        metavar="REGION",
+        help="Sign requests for Amazon OpenSearch Service (SigV4). A host of Amazon's takes the "
+        "region from AWS_REGION.",
+    ),
+    click.option(
+        "--timeout",
+        envvar="STAIR_SEARCH_TIMEOUT",
+        type=click.FloatRange(min=0, min_open=True),
+        default=30.0,
+        show_default=True,
+        help="Seconds to wait for an answer.",
+    ),
+)
+
+
+def _refuse_secret(url: str) -> None:
+    if "@" in urlsplit(url).netloc:
+        raise UsageError(
+            "--url holds a user or password, which everyone on this machine could read there; put "
+            "the URL into STAIR_SEARCH_URL, or set ES_USERNAME and ES_PASSWORD (or ES_API_KEY, or "
+            "OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD)"
+        )
+
+
+def _split(url: str) -> tuple[str, Credentials | None]:
+    """The URL without its user and password, and these."""
+    if not url.startswith(("http://", "https://")):
+        return url, None
+    try:
+        parts = urlsplit(url)
+        user, secret = parts.username, parts.password
+    except ValueError:
+        raise UsageError("the URL cannot be read; it looks like https://HOST:9200") from None
+    if user is None:
+        return url, None
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return bare, Credentials(username=unquote(user), password=unquote(secret or ""))
+
+
+def _from_environment(url: str, cloud_id: str | None) -> Credentials:
+    """The credentials that belong to the engine at this URL.
+
+    The engine is not known before it answers, and one engine's key is not sent to the other: the
+    variable that the URL came from decides, and where it came from elsewhere, only one may be set.
+    """
+    get = os.environ.get
+    elastic = Credentials(
+        get("ES_USERNAME") or None, get("ES_PASSWORD") or None, get("ES_API_KEY") or None
+    )
+    opensearch = Credentials(
+        get("OPENSEARCH_USERNAME") or None, get("OPENSEARCH_PASSWORD") or None, None
+    )
+    if cloud_id or url == get("ELASTICSEARCH_URL") != get("OPENSEARCH_URL"):
+        chosen = elastic
+    elif url == get("OPENSEARCH_URL") != get("ELASTICSEARCH_URL"):
+        chosen = opensearch
+    elif any(elastic) and any(opensearch):
+        raise UsageError(
+            f"ES_* and OPENSEARCH_* credentials are both set: which are for {url}? Name it in "
+            "ELASTICSEARCH_URL or OPENSEARCH_URL, or unset the others"
+        )
+    else:
+        chosen = elastic if any(elastic) else opensearch
+    if chosen.api_key:
+        return Credentials(api_key=chosen.api_key)  # a key and a user at once: the key is newer
+    return chosen
+
+
+def _region_of(url: str) -> str | None:
+    host = urlsplit(url).hostname or ""
+    if not host.endswith(AWS_HOSTS):
+        return None
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")

@@ -1,0 +1,62 @@
+"""`stair-search explain`: why a document has its score, or why it was not found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from .command import Command, debug_option
+from .destination import Destination, destination_options
+from .explanation import Explanation
+from .hits import reasons
+from .output import Format, columns, emit, format_option
+from .questions import Asked, build, question_options
+from .text import one_line
+
+EXAMPLES = """
+stair-search explain dog on the beach --id holidays/0042.jpg
+stair-search explain "dog on the beach" --without person:0.3 --id holidays/0042.jpg --format json
+"""
+
+
+@click.command("explain", cls=Command, examples=EXAMPLES)
+@question_options
+@click.option("--id", "id", required=True, metavar="ID", help="The document, as a hit names it.")
+@destination_options
+@format_option
+@debug_option
+def command(asked: Asked, destination: Destination, id: str, format: Format) -> None:
+    """Say why a document has its score, or why it was not found.
+
+    Takes the question and rules of `search`. Tells what each token adds, which tokens of the
+    question the document lacks, and every rule that shuts it out.
+    """
+    from .explanation import explain
+
+    with destination.open_index() as engine:
+        question = build(asked, engine, destination.index)
+        told = explain(engine, destination.index, question, id)
+    emit(format, told._asdict() | {"why": reasons(told.why)}, lambda: _lines(told))
+
+
+def _lines(told: Explanation) -> Iterator[str]:
+    yield f"matched, score {told.score:.4f}" if told.matched else "not matched"
+    for rule in told.excluded_by:
+        yield f"excluded by: {one_line(rule)}"
+    if told.why:
+        rows = [("part", "token", "question", "image", "score")]
+        for reason in told.why:
+            image = "" if reason.image is None else f"{reason.image:.4f}"
+            rows.append(
+                (
+                    one_line(reason.part),
+                    one_line(reason.token),
+                    f"{reason.query:.4f}",
+                    image,
+                    f"{reason.score:.4f}",
+                )
+            )
+        yield from columns(rows)
+    if told.lacks:
+        yield f"lacks: {', '.join(told.lacks)}"

@@ -1,0 +1,60 @@
+"""Hits as JSON, and as lines that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..fields import Fields
+from .text import cut, one_line, terminal_width
+
+if TYPE_CHECKING:
+    from ..engines.base import Hits
+    from ..queries import Reason
+
+INDENT = "    "
+STRONGEST = 8
+
+
+def as_dict(found: Hits) -> dict[str, Any]:
+    """The contract's shape of a search."""
+    return found._asdict() | {
+        "hits": [hit._asdict() | {"why": reasons(hit.why)} for hit in found.hits]
+    }
+
+
+def reasons(why: Iterable[Reason]) -> list[dict[str, Any]]:
+    return [reason._asdict() for reason in why]
+
+
+def lines(found: Hits, fields: Fields) -> Iterator[str]:
+    """Rank, score and photo; its caption; its strongest reasons."""
+    columns = terminal_width()
+    for rank, hit in enumerate(found.hits, start=1):
+        image = one_line(str(hit.source.get(fields.image) or hit.id))
+        yield f"{rank:>2}  {hit.score:.3f}  {image}"
+        caption = hit.source.get(fields.caption)
+        if caption:
+            yield cut(INDENT + one_line(str(caption)), columns)
+        if hit.why:
+            yield cut(INDENT + in_words(hit.why), columns)
+    if found.total > len(found.hits):
+        more = "more than " if found.total_relation == "gte" else ""
+        yield f"{len(found.hits)} of {more}{found.total} hits"
+
+
+def in_words(why: Iterable[Reason], most: int = STRONGEST) -> str:
+    """The strongest reasons. What is not of the question's words says where it comes from.
+
+    >>> in_words([Reason("question", "dog", 1, 0.4, 0.42), Reason("image", "sand", 1, 0.1, 0.1)])
+    'dog 0.42, sand 0.10 (image)'
+    """
+    strongest = sorted(why, key=lambda reason: -reason.score)
+    told = [
+        f"{one_line(r.token)} {r.score:.2f}" + ("" if r.part == "question" else f" ({r.part})")
+        for r in strongest[:most]
+    ]
+    rest = strongest[most:]
+    if rest:
+        told.append(f"{len(rest)} more {sum(r.score for r in rest):.2f}")
+    return ", ".join(told)

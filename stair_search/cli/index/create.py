@@ -1,0 +1,69 @@
+"""`stair-search index create`: an empty index, or the body that makes it."""
+
+from __future__ import annotations
+
+import click
+
+from ...errors import UsageError
+from ...fields import Fields
+from ..command import Command, debug_option
+from ..destination import Destination, destination_options
+from ..field_options import field_options
+from ..output import Format, emit, format_option, note, to_json
+
+EXAMPLES = """
+stair-search index create
+stair-search index create --index holidays --column taken=integer --shards 3 --replicas 1
+stair-search index create --url https://search.example.org:9200 --dry-run > body.json
+"""
+
+
+@click.command("create", cls=Command, examples=EXAMPLES)
+@field_options
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="NAME=TYPE",
+    help="A further field: keyword, text, integer, float, boolean, …",
+)
+@click.option("--shards", type=click.IntRange(min=1), help="Number of shards.")
+@click.option("--replicas", type=click.IntRange(min=0), help="Copies of each shard.")
+@click.option("--dry-run", is_flag=True, help="Print the body, make nothing.")
+@destination_options
+@format_option
+@debug_option
+def command(
+    fields: Fields,
+    columns: tuple[str, ...],
+    shards: int | None,
+    replicas: int | None,
+    dry_run: bool,
+    destination: Destination,
+    format: Format,
+) -> None:
+    """Make an empty index and print its body. Never touches an index that is there.
+
+    `ingest` makes a missing index itself; this is for other names, types and settings.
+    """
+    from ...mappings import index_body
+
+    declared = dict(_column(text) for text in columns)
+    with destination.open() as engine:
+        body = index_body(engine.info.product, fields, declared, shards, replicas)
+        if not dry_run:
+            engine.create(destination.index, body)
+        elif engine.exists(destination.index):
+            note(f"index {destination.index!r} is there already: without --dry-run this would fail")
+        url = engine.info.url
+    emit(format, body, lambda: [to_json(body, indent=2)])
+    note(
+        "nothing was made (--dry-run)" if dry_run else f"made index {destination.index!r} in {url}"
+    )
+
+
+def _column(text: str) -> tuple[str, str]:
+    name, equals, kind = text.partition("=")
+    if not (equals and name and kind):
+        raise UsageError(f"--column {text}: it is NAME=TYPE, like taken=integer")
+    return name, kind

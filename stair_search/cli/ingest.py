@@ -1,0 +1,121 @@
+"""`stair-search ingest`: photos into an index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..fields import Fields
+from .command import Command, debug_option
+from .destination import Destination, destination_options
+from .field_options import field_options
+from .output import Format, emit, format_option, note
+from .text import one_line
+
+if TYPE_CHECKING:
+    from ..ingest import Report
+
+EXAMPLES = """
+stair-search ingest ~/Pictures
+stair-search ingest holidays/ cat.jpg --captions captions.csv --index holidays
+stair-search ingest photos.csv --url https://search.example.org:9200 --executor ray
+stair-search ingest ~/Pictures --dry-run
+"""
+
+
+@click.command("ingest", cls=Command, examples=EXAMPLES)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option(
+    "--captions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV image,caption,…: its further columns become fields.",
+)
+@click.option(
+    "--model",
+    envvar="STAIR_SEARCH_MODEL",
+    default="starter",
+    show_default=True,
+    metavar="NAME",
+    help="The model that encodes the photos.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the work is done.",
+)
+@click.option(
+    "--job",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the job's ledger and report.  [default: follows from sources, URL, index and "
+    "model]",
+)
+@field_options
+@click.option("--dry-run", is_flag=True, help="Find and check the photos, write nothing.")
+@destination_options
+@format_option
+@debug_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    sources: tuple[str, ...],
+    captions: Path | None,
+    model: str,
+    executor: str,
+    job: Path | None,
+    fields: Fields,
+    dry_run: bool,
+    destination: Destination,
+    format: Format,
+) -> None:
+    """Put photos into an index: folders, single files, and CSV files of image,caption,….
+
+    A missing index is made. The same command again takes up where the last one ended, and skips
+    photos that have not changed. One bad photo costs that photo alone: it is listed in the job's
+    folder, and the exit code is 1.
+    """
+    from ..ingest import JobSettings, run
+    from .progress import ProgressLine
+
+    settings = JobSettings(
+        sources=sources,
+        url=destination.url,
+        index=destination.index,
+        model=model,
+        captions=captions,
+        fields=fields,
+        executor="ray" if executor == "ray" else "local",
+        folder=job,
+        dry_run=dry_run,
+    )
+    with destination.open() as engine, ProgressLine() as progress:
+        report = run(settings, engine, connect=destination.connect(), progress=progress)
+    tell(ctx, report, format, dry_run)
+
+
+def tell(ctx: click.Context, report: Report, format: Format, dry_run: bool = False) -> None:
+    """Prints the report and ends the command with its exit code."""
+    emit(format, report.to_dict(), lambda: lines(report))
+    if dry_run:
+        note("nothing was written (--dry-run)")
+    elif report.failed:
+        note(
+            f"{report.failed} photos failed: {Path(report.job) / 'failures.ndjson'} says why; "
+            f"once put right: stair-search job retry --job {report.job}"
+        )
+    ctx.exit(report.exit_code)
+
+
+def lines(report: Report) -> Iterator[str]:
+    """A report as people read it."""
+    yield (
+        f"{report.seen} photos in {report.seconds:.1f} s: {report.indexed} indexed "
+        f"({report.images_per_second:.1f}/s), {report.unchanged} unchanged, {report.failed} failed"
+    )
+    if report.bottleneck:
+        yield f"bottleneck: {one_line(report.bottleneck)}"
+    yield f"job: {one_line(report.job)}"

@@ -1,0 +1,12 @@
+"""`stair-search job`: past runs of `ingest`."""
+
+from __future__ import annotations
+
+import click
+
+from ..lazy import LazyGroup
+
+
+@click.group("job", cls=LazyGroup, package=__package__, names=("list", "retry", "verify"))
+def command() -> None:
+    """Past ingests: list them, retry what failed, compare them with the index."""

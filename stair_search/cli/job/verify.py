@@ -1,0 +1,48 @@
+"""`stair-search job verify`: the ledger against the index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..command import Command, debug_option
+from ..destination import Destination, destination_options
+from ..output import Format, emit, format_option, note
+from ..text import one_line
+from .chosen import chosen_job, job_option, where_it_wrote
+
+if TYPE_CHECKING:
+    from ...ingest import Verification
+
+EXAMPLES = """
+stair-search job verify
+stair-search job verify --job ~/.local/state/stair-search/jobs/0f3a9c --format json
+"""
+
+
+@click.command("verify", cls=Command, examples=EXAMPLES)
+@job_option
+@destination_options
+@format_option
+@debug_option
+@click.pass_context
+def command(ctx: click.Context, job: Path | None, destination: Destination, format: Format) -> None:
+    """Compare what a past ingest wrote with what the index holds; exit code 1 where not equal."""
+    from ...ingest import verify
+
+    past = chosen_job(job)
+    with where_it_wrote(past, destination).open() as engine:
+        found = verify(past.folder, engine)
+    emit(format, found.to_dict(), lambda: _lines(found))
+    if not found.equal:
+        note(f"put it right: stair-search job retry --job {past.folder}")
+        ctx.exit(1)
+
+
+def _lines(found: Verification) -> Iterator[str]:
+    yield f"{found.expected} expected, {found.present} present"
+    yield from (f"missing  {one_line(name)}" for name in found.missing)
+    yield from (f"stale    {one_line(name)}" for name in found.stale)

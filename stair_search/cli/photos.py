@@ -1,0 +1,27 @@
+"""Photos that are named on the command line, opened as `ingest` opens them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from ..encoders import Encoder
+    from ..tokens import TokenWeights
+
+
+def encode_photo(path: str, encoder: Encoder) -> TokenWeights:
+    """The photo's tokens. Raises UsageError that says why a file is no photo."""
+    try:
+        from ..ingest.decode import decode, read
+        from ..ingest.photo import PhotoError
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"photos need {error.name}, which is not installed: pip install 'stair-search[starter]'"
+        ) from None
+    try:
+        pixels = encoder.prepare_image(decode(read(path).data))
+    except PhotoError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return encoder.encode_images(pixels[None])[0]

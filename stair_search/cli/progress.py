@@ -1,0 +1,72 @@
+"""How far a run is, on stderr: a bar that is redrawn on a terminal, a line every 10 s elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from .output import note
+from .text import cut, terminal_width
+
+if TYPE_CHECKING:
+    from ..ingest import Progress
+
+EVERY = 10.0
+
+
+class ProgressLine:
+    """The callback of `ingest.run`. The number of photos is not known before the last is found, so
+    that it shows what was done and how fast, not a share.
+    """
+
+    def __init__(
+        self, terminal: bool | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.terminal = sys.stderr.isatty() if terminal is None else terminal
+        self.clock = clock
+        self.last = clock()
+        self.drawn = False
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.notice is not None:
+            self.clear()
+            note(progress.notice)
+            return
+        if self.terminal:
+            line = cut(describe(progress), terminal_width() - 1)
+            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+            self.drawn = True
+        elif self.clock() - self.last >= EVERY:
+            self.last = self.clock()
+            note(describe(progress))
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Takes the bar away, so that what follows starts on a clean line."""
+        if self.drawn:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self.drawn = False
+
+
+def describe(progress: Progress) -> str:
+    """One line for people."""
+    rate = progress.indexed / progress.seconds if progress.seconds else 0.0
+    parts = [
+        f"{progress.seconds:.0f} s",
+        f"{progress.seen} photos seen",
+        f"{progress.indexed} indexed ({rate:.1f}/s)",
+        f"{progress.unchanged} unchanged",
+        f"{progress.failed} failed",
+    ]
+    if progress.bottleneck:
+        parts.append(progress.bottleneck)
+    return ", ".join(parts)

@@ -1,0 +1,58 @@
+"""`stair-search search`: hits, each with its reasons."""
+
+from __future__ import annotations
+
+import click
+
+from .command import Command, debug_option
+from .destination import Destination, destination_options
+from .hits import as_dict, lines
+from .output import Format, emit, format_option, note, to_json
+from .questions import Asked, build, question_options
+
+EXAMPLES = """
+stair-search search dog on the beach
+stair-search search "dog on the beach" --without person:0.3 --size 20
+stair-search search --image my-dog.jpg --require ball
+stair-search search bus --match "caption:red bus^2" --filter licence=cc0 --format json
+stair-search search bus --url https://search.example.org:9200 --show-query > query.json
+"""
+
+
+@click.command("search", cls=Command, examples=EXAMPLES)
+@question_options
+@click.option(
+    "--size",
+    type=click.IntRange(1, 10_000),
+    default=10,
+    show_default=True,
+    help="Number of hits.",
+)
+@click.option("--show-query", is_flag=True, help="Print the engine's query instead of hits.")
+@destination_options
+@format_option
+@debug_option
+def command(
+    asked: Asked, destination: Destination, size: int, show_query: bool, format: Format
+) -> None:
+    """Find photos by words, by a photo, by text fields, or by all of them.
+
+    QUESTION is plain words. Each hit says which tokens it shares with the question and what each
+    adds to its score.
+    """
+    with destination.open_index() as engine:
+        question = build(asked, engine, destination.index)
+        if show_query:
+            click.echo(to_json(engine.body(question.query, size), indent=2))
+            note(_how_to_send(engine.info.product, engine.info.url, destination.index))
+            return
+        found = engine.search(destination.index, question.query, size)
+    emit(format, as_dict(found), lambda: lines(found, question.fields), rows="hits")
+    if not found.hits:
+        note("no hits")
+
+
+def _how_to_send(product: str, url: str, index: str) -> str:
+    if product == "sqlite":
+        return "SQLite takes no such body; this is what OpenSearch would be sent"
+    return f"send it: curl -H 'content-type: application/json' {url}/{index}/_search -d @FILE"
