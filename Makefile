@@ -14,6 +14,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 FAST := not slow and not engines and not docker and not train and not ray
 # A folder of your own photos for `make demo`.
 PHOTOS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # $(call install,EXTRAS): the package, editable, with these extras.
 define install
@@ -78,6 +79,7 @@ $(BIN)/python:
 
 # What is installed already; pyproject.toml changed: pip looks again.
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -c 'import skimage' 2>/dev/null || $(BIN)/python -m pip install --quiet --no-deps scikit-image # its photos alone
 	$(call install,demo)
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(call install,test)
