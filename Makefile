@@ -19,7 +19,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # $(call install,EXTRAS): the package, editable, with these extras.
 define install
 	@echo "== installing stair-search[$(1)] into $(VENV) (pip keeps its downloads: a second time is quick)"
-	@SECONDS=0; $(BIN)/python -m pip install --quiet --editable '.[$(1)]' && touch $@ && echo "== installed in $$SECONDS s, $$(du -sm $(VENV) | cut -f1) MB in $(VENV)"
+	@SECONDS=0; $(BIN)/python -m pip install --quiet --editable '.[$(1)]' && echo "== installed in $$SECONDS s, $$(du -sm $(VENV) | cut -f1) MB in $(VENV)"
+	@touch $@
 endef
 
 .PHONY: help
@@ -79,8 +80,8 @@ $(BIN)/python:
 
 # What is installed already; pyproject.toml changed: pip looks again.
 $(VENV)/.installed-demo: pyproject.toml | $(BIN)/python
-	@$(BIN)/python -c 'import skimage' 2>/dev/null || $(BIN)/python -m pip install --quiet --no-deps scikit-image # its photos alone
 	$(call install,demo)
+	@$(BIN)/python -m pip install --quiet --no-deps scikit-image # for its photos alone
 $(VENV)/.installed-test: pyproject.toml | $(BIN)/python
 	$(call install,test)
 $(VENV)/.installed-train: pyproject.toml | $(BIN)/python

@@ -55,7 +55,7 @@ def main(target: str) -> int:
 
 
 def downloaded(folder: Path) -> float:
-    """Megabytes until now: pip logs `Downloading numpy-2.4.6-….whl (16.9 MB)`, not what it caches."""
+    """Megabytes until now; pip's log has `Downloading numpy-….whl (16.9 MB)`."""
     log = folder / "pip.log"
     units = {"bytes": 1e-6, "kB": 1e-3, "MB": 1.0, "GB": 1e3}
     sizes = re.findall(
