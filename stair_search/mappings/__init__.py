@@ -1,1 +1,154 @@
-"""The bodies that make an index, as JSON that curl can send too."""
+"""The bodies that make an index: JSON that curl can send too, and what fits an existing index.
+
+    curl -X PUT localhost:9200/photos -H 'content-type: application/json' -d @opensearch.json
+
+Does not talk to an engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+# Relative to the parent on purpose: `import mappings` through the link at the root fails here.
+from ..errors import UsageError
+from ..fields import Fields
+
+# An engine refuses a document with a keyword over 32,766 bytes; 8,191 characters of 4 bytes fit.
+KEYWORD: Mapping[str, Any] = {"type": "keyword", "ignore_above": 8191}
+TEXT_TYPES = frozenset({"text", "match_only_text", "search_as_you_type", "annotated_text"})
+STRING_TYPES = frozenset({"keyword", "wildcard", "constant_keyword"})
+WHOLE_TYPES = frozenset({"long", "integer", "short", "byte", "unsigned_long"})
+FLOAT_TYPES = frozenset({"double", "float", "half_float", "scaled_float"})
+_COLUMN_TYPES = ("keyword", "text", "boolean", "integer", "long", "float", "double")
+
+
+def index_body(
+    product: str,
+    fields: Fields | None = None,
+    columns: Mapping[str, str] | None = None,
+    shards: int | None = None,
+    replicas: int | None = None,
+) -> dict[str, Any]:
+    """The body of `PUT /INDEX` for a product ("opensearch", "elasticsearch", "sqlite").
+
+    columns: further field -> type ("keyword", "text", "integer", "float", "boolean", ...). Columns
+    that are not declared become keywords when they first come.
+
+    >>> index_body("opensearch", Fields(token="look"))["mappings"]["properties"]["look"]
+    {'type': 'rank_features'}
+    """
+    fields = fields or Fields()
+    body = _load("opensearch" if product == "sqlite" else product)
+    mappings = body["mappings"]
+    names = _names(Fields(), fields)
+    mappings["properties"] = {names[k]: v for k, v in mappings["properties"].items()}
+    mappings["_meta"]["stair_search"]["fields"] = fields.to_dict()
+    for name, kind in (columns or {}).items():
+        mappings["properties"].setdefault(name, _column(name, kind))
+    settings = body["settings"]["index"]
+    if shards is not None:
+        settings["number_of_shards"] = _least("shards", shards, 1)
+    if replicas is not None:
+        settings["number_of_replicas"] = _least("replicas", replicas, 0)
+    return body
+
+
+def fields_of(mapping: Mapping[str, Any]) -> Fields:
+    """The field names that an index was made with; the default ones where it does not say.
+
+    mapping: as `Engine.mapping` gives it.
+    """
+    known = mapping.get("_meta", {}).get("stair_search", {}).get("fields")
+    return Fields.from_dict(known) if known else Fields()
+
+
+def types_of(properties: Mapping[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
+    """Field -> its mapping, objects and sub-fields as dotted names.
+
+    >>> types_of({"a": {"properties": {"b": {"type": "keyword"}}}})
+    {'a.b': {'type': 'keyword'}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, mapping in properties.items():
+        if "type" in mapping and mapping["type"] != "object":
+            found[prefix + name] = mapping
+        for below in ("properties", "fields"):
+            found |= types_of(mapping.get(below, {}), f"{prefix}{name}.")
+    return found
+
+
+def differences(mapping: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
+    """What keeps an existing index from holding documents of `body`, each line with its remedy.
+
+    Fields that the index has beside them are its own business.
+    """
+    has: Mapping[str, Any] = mapping.get("properties", {})
+    wanted: Mapping[str, Any] = body["mappings"]["properties"]
+    fields = fields_of(body["mappings"])
+    vital = (fields.token, fields.strongest, fields.model, fields.hash)
+    found = [line for name in wanted if (line := _difference(name, has, wanted, name in vital))]
+    source = mapping.get("_source", {})
+    if source.get("enabled") is False or fields.token in source.get("excludes", []):
+        found.append(
+            f"the index keeps no {fields.token!r} in _source, so an update would lose it: "
+            f"make a new index without that setting"
+        )
+    return found
+
+
+def _difference(
+    name: str, has: Mapping[str, Any], wanted: Mapping[str, Any], vital: bool
+) -> str | None:
+    want = wanted[name]["type"]
+    if name not in has:
+        if not vital:
+            return None  # comes by itself with the first document
+        add = json.dumps({"properties": {n: wanted[n] for n in wanted if n not in has}})
+        return f"field {name!r} is missing: add it with PUT /INDEX/_mapping {add}"
+    held = has[name].get("type", "object")
+    fits = held == want if vital else held == want or _family(held) == _family(want)
+    if fits:
+        return None
+    return (
+        f"field {name!r} is {held!r}, not {want!r}: a field's type cannot be changed, so use "
+        f"another name for it or a new index"
+    )
+
+
+def _family(kind: str) -> str:
+    if kind in TEXT_TYPES | STRING_TYPES:
+        return "string"
+    return "number" if kind in WHOLE_TYPES | FLOAT_TYPES else kind
+
+
+def _column(name: str, kind: str) -> dict[str, Any]:
+    if kind not in _COLUMN_TYPES:
+        known = ", ".join(_COLUMN_TYPES)
+        raise UsageError(f"column {name!r} cannot have the type {kind!r}; there are: {known}")
+    return dict(KEYWORD) if kind == "keyword" else {"type": kind}
+
+
+def _names(old: Fields, new: Fields) -> dict[str, str]:
+    derived = {old.strongest: new.strongest, old.model: new.model, old.hash: new.hash}
+    names = {name: new.to_dict()[part] for part, name in old.to_dict().items()} | derived
+    if len(set(names.values())) < len(names):
+        raise UsageError(f"field names must differ: {', '.join(names.values())}")
+    return names
+
+
+def _load(product: str) -> dict[str, Any]:
+    try:
+        text = files(__name__).joinpath(f"{product}.json").read_text("utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"no mapping for {product!r}") from None
+    body: dict[str, Any] = json.loads(text)
+    return body
+
+
+def _least(name: str, value: int, least: int) -> int:
+    if value < least:
+        raise UsageError(f"{name} must be {least} or more, not {value}")
+    return value

@@ -1,0 +1,89 @@
+"""What is refused before a query is evaluated or sent, the same on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stair_search.engines.parts import nodes
+from stair_search.engines.values import wanted_term
+from stair_search.engines.words import words
+from stair_search.errors import ModelError, UsageError
+from stair_search.fields import model_field
+from stair_search.mappings import TEXT_TYPES, types_of
+from stair_search.queries import HasToken, Match, Query, Term, Tokens
+
+# indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
+MOST_CLAUSES = 1024
+
+
+def check_size(query: Query) -> None:
+    """Raises UsageError where a cluster would refuse the query for its number of clauses."""
+    tokens = rules = in_text = 0
+    for node in nodes(query):
+        match node:
+            case Tokens(weights):
+                tokens += len(weights)
+                rules += 1  # its model
+            case HasToken():
+                rules += 2
+            case Match(_, text):
+                in_text += len(words(text))
+            case _:
+                rules += 1
+    if tokens + rules + in_text > MOST_CLAUSES:
+        raise UsageError(
+            f"the query has {tokens + rules + in_text} clauses ({tokens} tokens, {in_text} words "
+            f"of text, {rules} rules), and engines take {MOST_CLAUSES}: ask with fewer words"
+        )
+
+
+def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
+    """Raises UsageError or ModelError where a field is not there or of a type that cannot be asked.
+
+    An engine would find nothing, without a word.
+    """
+    types = types_of(mapping.get("properties", {}))
+    runtime = mapping.get("runtime", {})
+    for node in nodes(query):
+        match node:
+            case Tokens() | HasToken():
+                kind = types.get(node.field, {}).get("type", "not there")
+                if kind != "rank_features":
+                    raise ModelError(
+                        f"index {index!r}: field {node.field!r} is {kind}, and tokens are kept in "
+                        f"a field of type rank_features; `stair-search ingest` makes such an index"
+                    )
+            case Term(field, value) if field in types:
+                wanted_term(field, types[field]["type"], value)
+            case Match(field) if field in types and types[field]["type"] not in TEXT_TYPES:
+                raise UsageError(
+                    f"index {index!r}: field {field!r} is {types[field]['type']}, not text: ask "
+                    f"for its exact value with a filter"
+                )
+            case Term(field) | Match(field) if field not in runtime and not field.startswith("_"):
+                if field not in types:
+                    known = ", ".join(sorted(types))
+                    raise UsageError(f"index {index!r} has no field {field!r}; it has {known}")
+            case _:
+                pass
+
+
+def wanted_models(query: Query) -> set[tuple[str, str]]:
+    """(token field, model) of every part that asks for tokens."""
+    return {(n.field, n.model) for n in nodes(query) if isinstance(n, Tokens | HasToken)}
+
+
+def check_model(index: str, field: str, model: str, known: Mapping[str, int]) -> None:
+    """Raises ModelError where the index holds tokens, but none of this model."""
+    if known and model not in known:
+        others = ", ".join(repr(name) for name in sorted(known))
+        raise ModelError(
+            f"index {index!r} holds tokens of model {others} in {model_field(field)!r}, none of "
+            f"{model!r}: ask with the model that made the index, or ingest the photos again"
+        )
+
+
+def no_index(place: str, index: str) -> str:
+    """The message for an index that is not there."""
+    return f"{place} has no index {index!r}; `stair-search ingest` makes it"

@@ -1,0 +1,63 @@
+"""What every engine asks of a document before it is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from stair_search.engines.base import Document
+
+LONGEST_ID = 512  # bytes, both products
+
+
+def serialised(document: Document) -> bytes:
+    """The document's fields as JSON.
+
+    An object becomes a list of one, so that an update replaces it: engines merge objects, and the
+    tokens of an earlier encoding would stay. Raises ValueError for what no engine can hold, so that
+    one such document does not spoil the request of the others.
+    """
+    if not document.id:
+        raise ValueError("the id is empty")
+    length = len(_utf8("id", document.id))
+    if length > LONGEST_ID:
+        raise ValueError(
+            f"the id is {length} bytes long, {LONGEST_ID} is the most: {document.id[:40]}…"
+        )
+    fields = {name: [v] if isinstance(v, dict) else v for name, v in document.fields.items()}
+    try:
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the fields are no JSON: {error}") from None
+    return _utf8("a field", text)
+
+
+def _utf8(what: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        around = ascii(text[max(0, error.start - 20) : error.end + 5])
+        raise ValueError(f"{what} holds half a character, which is no Unicode: {around}") from None
+
+
+def flat(fields: Mapping[str, Any], types: Collection[str], prefix: str = "") -> dict[str, Any]:
+    """Objects as dotted names, down to the fields that have a type.
+
+    >>> flat({"camera": {"make": "Leica"}, "stair": [{"dog": 1}]}, {"stair": "rank_features"})
+    {'camera.make': ['Leica'], 'stair': [{'dog': 1}]}
+    """
+    out: dict[str, Any] = {}
+    for key, value in fields.items():
+        name = prefix + key
+        values = [v for v in (value if isinstance(value, list) else [value]) if v is not None]
+        if name in types:
+            out[name] = values
+            continue
+        for one in values:
+            if isinstance(one, dict):
+                for inner, found in flat(one, types, f"{name}.").items():
+                    out.setdefault(inner, []).extend(found)
+            else:
+                out.setdefault(name, []).append(one)
+    return out

@@ -1,0 +1,93 @@
+"""A document's fields as the postings that find it: field -> term -> 16-bit value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from stair_search.engines.documents import flat
+from stair_search.engines.embedded.bm25 import length_byte
+from stair_search.engines.values import term
+from stair_search.engines.words import words
+from stair_search.mappings import KEYWORD, TEXT_TYPES
+from stair_search.queries.reasons import stored_weights
+
+ALL = ("", "")  # the field and term that every document has
+LENGTHS = ""  # the term of a text field under which lengths are kept
+Terms = dict[str, int]  # 0 where a field knows only yes or no
+
+
+def guessed(values: list[Any]) -> dict[str, Any]:
+    """The mapping of a field that comes unannounced, by its first value."""
+    first = values[0]
+    if isinstance(first, bool):
+        return {"type": "boolean"}
+    if isinstance(first, int):
+        return {"type": "long"}
+    if isinstance(first, float):
+        return {"type": "float"}
+    return dict(KEYWORD)
+
+
+def new_fields(fields: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Mappings of the fields that the index has not seen yet."""
+    unknown = {k: v for k, v in flat(fields, types).items() if k not in types and v}
+    return {name: guessed(values) for name, values in unknown.items()}
+
+
+def postings(
+    fields: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[str, Terms, int]]:
+    """Each field's name, its terms, and the number of its words if it is text.
+
+    Raises ValueError for a value that such a field cannot hold.
+    """
+    for name, values in flat(fields, types).items():
+        for inner in (name, *(f for f in types if f.startswith(f"{name}.") and f not in fields)):
+            if inner in types:
+                yield inner, *_terms(inner, values, types[inner])
+
+
+def _terms(name: str, values: list[Any], mapping: Mapping[str, Any]) -> tuple[Terms, int]:
+    kind = mapping["type"]
+    if kind == "rank_features":
+        return _weights(name, values), 0
+    if kind in TEXT_TYPES:
+        found = [word for value in values for word in words(str(value))]
+        terms = {word: min(n, 0xFFFF) for word, n in Counter(found).items()}
+        return ({LENGTHS: length_byte(len(found))} | terms if found else {}), len(found)
+    longest = mapping.get("ignore_above", float("inf"))
+    try:
+        kept = [term(kind, value) for value in values if len(str(value)) <= longest]
+    except ValueError as error:
+        raise ValueError(f"field {name!r} of type {kind!r}: {error}") from None
+    return dict.fromkeys(kept, 0), 0
+
+
+def _weights(name: str, values: list[Any]) -> Terms:
+    """The upper 16 bits of each weight below its sign: S(w) of `tokens.truncate`."""
+    if not all(isinstance(value, dict) for value in values):
+        raise ValueError(f"field {name!r} holds token weights, not {values[0]!r}")
+    weights = stored_weights(values)
+    if len(weights) < sum(map(len, values)):
+        raise ValueError(f"field {name!r} names a token twice")
+    for token, weight in weights.items():
+        if not token or "." in token:
+            raise ValueError(
+                f"field {name!r}: {token!r} cannot be the name of a token; escape dots"
+            )
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise ValueError(f"field {name!r}: the weight of {token!r} is {weight!r}, no number")
+    with np.errstate(over="ignore"):
+        floats = np.array(list(weights.values()), np.float64).astype(np.float32)
+    bad = np.flatnonzero(~(np.isfinite(floats) & (floats >= np.finfo(np.float32).tiny)))
+    if len(bad):
+        token = list(weights)[bad[0]]
+        raise ValueError(
+            f"field {name!r}: the weight of {token!r} must be positive and finite, "
+            f"not {weights[token]}"
+        )
+    return dict(zip(weights, (floats.view(np.uint32) >> 15).tolist(), strict=True))

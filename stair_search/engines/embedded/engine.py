@@ -1,0 +1,224 @@
+"""The embedded engine: indices in one SQLite file, no server."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from stair_search.engines.base import Document, EngineInfo, Hit, Hits, Outcome
+from stair_search.engines.checks import (
+    check_fields,
+    check_model,
+    check_size,
+    no_index,
+    wanted_models,
+)
+from stair_search.engines.embedded import postings
+from stair_search.engines.embedded.database import Damaged, Database
+from stair_search.engines.embedded.evaluate import Evaluation
+from stair_search.engines.embedded.writing import Writer
+from stair_search.engines.lucene.compile import search_body
+from stair_search.errors import DestinationError
+from stair_search.fields import model_field
+from stair_search.mappings import types_of
+from stair_search.queries import Query
+
+
+class _Index(NamedTuple):
+    name: str
+    number: int
+    uuid: str
+    mapping: dict[str, Any]
+    documents: int  # numbers given so far
+
+    @property
+    def token_fields(self) -> set[str]:
+        types = types_of(self.mapping["properties"])
+        return {name for name, mapping in types.items() if mapping["type"] == "rank_features"}
+
+
+class SqliteEngine:
+    """See `engines.base.Engine`. May be used by several threads; a file by several processes."""
+
+    def __init__(self, path: str, timeout: float = 30) -> None:
+        self._database = Database(path, timeout)
+        self.info = EngineInfo("sqlite", sqlite3.sqlite_version, self._database.place)
+
+    def exists(self, index: str) -> bool:
+        if not self._database.holds_anything():
+            return False
+        with self._database.reading() as db:
+            return self._row(db, index) is not None
+
+    def create(self, index: str, body: Mapping[str, Any]) -> None:
+        mapping = {"properties": {}, **body.get("mappings", {})}
+        self._database.prepare()
+        with self._database.writing() as db:
+            if self._row(db, index):
+                raise DestinationError(
+                    f"{self.info.url} has an index {index!r} already; nothing was changed"
+                )
+            db.execute(
+                "INSERT INTO indexes (name, uuid, mapping, settings, documents) "
+                "VALUES (?, ?, ?, ?, 0)",
+                (
+                    index,
+                    uuid.uuid4().hex,
+                    json.dumps(mapping),
+                    json.dumps(body.get("settings", {})),
+                ),
+            )
+
+    def mapping(self, index: str) -> dict[str, Any]:
+        with self._reading(index) as (_, found):
+            return found.mapping
+
+    def uuid(self, index: str) -> str:
+        with self._reading(index) as (_, found):
+            return found.uuid
+
+    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+        self._must_exist(index)
+        with self._database.writing() as db:
+            found = self._index(db, index)
+            return Writer(db, found.number, found.documents, found.mapping).write(documents)
+
+    def body(
+        self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
+    ) -> dict[str, Any]:
+        """The body that an OpenSearch cluster takes for the same search."""
+        hidden = self._token_fields(index) if index else None
+        return search_body(query, size, why=why, hidden=hidden)
+
+    def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
+        began = time.perf_counter()
+        check_size(query)
+        with self._reading(index) as (db, found):
+            check_fields(index, query, found.mapping)
+            for field, model in wanted_models(query):
+                known = postings.counts(db, found.number, model_field(field))
+                check_model(index, field, model, known)
+            evaluation = Evaluation(db, found.number, found.documents, found.mapping)
+            total, best = evaluation.best(query, size)
+            hits = []
+            for number, score in best:
+                name, source = self._document(db, found, number)
+                reasons = evaluation.why(query, number, source) if why else []
+                for field in found.token_fields:
+                    source.pop(field, None)
+                hits.append(Hit(name, score, source, reasons))
+        return Hits(total, "eq", (time.perf_counter() - began) * 1000, hits)
+
+    def get(self, index: str, id: str) -> dict[str, Any] | None:
+        with self._reading(index) as (db, found):
+            row = db.execute(
+                "SELECT source FROM documents WHERE owner = ? AND id = ?", (found.number, id)
+            ).fetchone()
+            return _object(row[0]) if row else None
+
+    def matches(self, index: str, id: str, clauses: Sequence[Query]) -> list[bool]:
+        with self._reading(index) as (db, found):
+            row = db.execute(
+                "SELECT number FROM documents WHERE owner = ? AND id = ?", (found.number, id)
+            ).fetchone()
+            if not row:
+                return [False] * len(clauses)
+            evaluation = Evaluation(db, found.number, found.documents, found.mapping)
+            return [bool(evaluation.find(clause).matched[row[0]]) for clause in clauses]
+
+    def models(self, index: str, field: str = "stair") -> dict[str, int]:
+        with self._reading(index) as (db, found):
+            return postings.counts(db, found.number, model_field(field))
+
+    def count(self, index: str) -> int:
+        with self._reading(index) as (db, found):
+            (count,) = db.execute(
+                "SELECT count(*) FROM documents WHERE owner = ?", (found.number,)
+            ).fetchone()
+            return int(count)
+
+    def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        self._must_exist(index)
+        db = self._database.own_connection()  # its snapshot begins now and lasts to the end
+        with self._database.translated():
+            db.execute("BEGIN")
+            found = self._index(db, index)
+        return self._scanned(db, found, fields)
+
+    def _scanned(
+        self, db: sqlite3.Connection, found: _Index, fields: Sequence[str]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        try:
+            with self._database.translated():
+                for name, text in db.execute(
+                    "SELECT id, source FROM documents WHERE owner = ? ORDER BY number",
+                    (found.number,),
+                ):
+                    source = _object(text)
+                    yield name, {field: source[field] for field in fields if field in source}
+        finally:
+            db.close()
+
+    def refresh(self, index: str) -> None:
+        self._must_exist(index)  # what is committed is findable
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _token_fields(self, index: str) -> set[str]:
+        with self._reading(index) as (_, found):
+            return found.token_fields
+
+    @contextmanager
+    def _reading(self, index: str) -> Iterator[tuple[sqlite3.Connection, _Index]]:
+        if not self._database.holds_anything():
+            raise DestinationError(no_index(self.info.url, index))
+        with self._database.reading() as db:
+            yield db, self._index(db, index)
+
+    def _must_exist(self, index: str) -> None:
+        if not self.exists(index):
+            raise DestinationError(no_index(self.info.url, index))
+
+    def _index(self, db: sqlite3.Connection, index: str) -> _Index:
+        found = self._row(db, index)
+        if found is None:
+            raise DestinationError(no_index(self.info.url, index))
+        return found
+
+    def _row(self, db: sqlite3.Connection, index: str) -> _Index | None:
+        row = db.execute(
+            "SELECT number, uuid, mapping, documents FROM indexes WHERE name = ?", (index,)
+        ).fetchone()
+        if row is None:
+            return None
+        mapping = _object(row[2])
+        if not isinstance(mapping.get("properties"), dict):
+            raise Damaged("an index has no mapping")
+        return _Index(index, row[0], row[1], mapping, row[3])
+
+    def _document(
+        self, db: sqlite3.Connection, found: _Index, number: int
+    ) -> tuple[str, dict[str, Any]]:
+        row = db.execute(
+            "SELECT id, source FROM documents WHERE owner = ? AND number = ?",
+            (found.number, number),
+        ).fetchone()
+        if row is None:
+            raise Damaged(f"document {number} is missing")
+        return row[0], _object(row[1])
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        raise Damaged("a document is no JSON object")
+    return value

@@ -1,0 +1,234 @@
+"""A query tree walked over the postings: which documents match, with which score, and why."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stair_search.engines.embedded import bm25, postings
+from stair_search.engines.embedded.analysis import ALL, LENGTHS
+from stair_search.engines.embedded.database import Damaged
+from stair_search.engines.embedded.postings import NOBODY, Holders
+from stair_search.engines.parts import scoring_parts
+from stair_search.engines.values import wanted_term
+from stair_search.engines.words import words
+from stair_search.fields import model_field
+from stair_search.mappings import types_of
+from stair_search.queries import (
+    All,
+    Bool,
+    Constant,
+    HasToken,
+    Ids,
+    Match,
+    Query,
+    Reason,
+    Term,
+    Tokens,
+    token_reasons,
+)
+from stair_search.vocabulary import escape
+
+
+class Found(NamedTuple):
+    """matched: bool [N]; scores: float32 [N], 0 where not matched; N document numbers."""
+
+    matched: NDArray[np.bool_]
+    scores: NDArray[np.float32]
+
+
+class Word(NamedTuple):
+    """One word of a text clause in the documents that hold it. boost: times its occurrences."""
+
+    word: str
+    boost: float
+    numbers: NDArray[np.int64]
+    scores: NDArray[np.float32]
+
+
+class Evaluation:
+    """Queries on one snapshot of one index. What was evaluated once is kept."""
+
+    def __init__(
+        self, db: sqlite3.Connection, owner: int, size: int, mapping: Mapping[str, Any]
+    ) -> None:
+        self._db, self._owner, self._size = db, owner, size
+        self._types = types_of(mapping.get("properties", {}))
+        self._found: dict[Query, Found] = {}
+        self._words: dict[Match, list[Word]] = {}
+
+    def find(self, query: Query) -> Found:
+        if query not in self._found:
+            self._found[query] = self._evaluate(query)
+        return self._found[query]
+
+    def best(self, query: Query, size: int) -> tuple[int, list[tuple[int, float]]]:
+        """How many match, and the numbers and scores of the best; of equals the oldest first."""
+        found = self.find(query)
+        numbers = np.flatnonzero(found.matched)
+        scores = found.scores[numbers]
+        total = len(numbers)
+        if 0 < size < total:  # sort only what can be among the best
+            can = scores >= np.partition(scores, total - size)[total - size]
+            numbers, scores = numbers[can], scores[can]
+        order = np.lexsort((numbers, -scores))[:size]
+        return total, [(int(numbers[i]), float(scores[i])) for i in order]
+
+    def why(self, query: Query, number: int, source: Mapping[str, Any]) -> list[Reason]:
+        """Every contribution to the score of a document that the query matched."""
+        reasons: list[Reason] = []
+        for part in scoring_parts(query, lambda node: bool(self.find(node).matched[number])):
+            match part:
+                case Tokens():
+                    reasons += token_reasons(part, source)
+                case Match():
+                    reasons += self._word_reasons(part, number)
+                case Constant():
+                    score = float(np.float32(part.score))
+                    reasons.append(Reason(part.part, "", score, None, score))
+        return sorted(reasons, key=lambda reason: -reason.score)
+
+    def _evaluate(self, query: Query) -> Found:
+        match query:
+            case Tokens():
+                return self._tokens(query)
+            case HasToken():
+                return self._unscored(self._has_token(query))
+            case Match():
+                return self._match(query)
+            case Term(field, value):
+                return self._unscored(self._term(field, value))
+            case Ids(values):
+                return self._unscored(self._ids(values))
+            case All():
+                return self._unscored(self._all)
+            case Constant(inner, score):
+                matched = self.find(inner).matched
+                return Found(matched, matched * np.float32(score))
+            case Bool():
+                return self._bool(query)
+
+    def _bool(self, query: Bool) -> Found:
+        matched = self._all.copy()
+        scores = np.zeros(self._size)
+        for part in query.filter:
+            matched &= self.find(part).matched
+        for part in query.must_not:
+            matched &= ~self.find(part).matched
+        for part in query.must:
+            found = self.find(part)
+            matched &= found.matched
+            scores += found.scores
+        if query.should:
+            either = np.zeros(self._size, bool)
+            for part in query.should:
+                found = self.find(part)
+                either |= found.matched
+                scores += found.scores
+            matched &= either
+        return Found(matched, np.where(matched, scores, 0).astype(np.float32))
+
+    def _tokens(self, query: Tokens) -> Found:
+        """A sum in double of float32 clauses, as Lucene's disjunction adds them."""
+        held = self._read(query.field, [escape(token) for token, _ in query.weights])
+        scores = np.zeros(self._size)
+        matched = np.zeros(self._size, bool)
+        for token, weight in query.weights:
+            numbers, values = held.get(escape(token), NOBODY)
+            scores[numbers] += np.float32(weight) * _weights(values)
+            matched[numbers] = True
+        matched &= self._of_model(query)
+        return Found(matched, np.where(matched, scores, 0).astype(np.float32))
+
+    def _has_token(self, query: HasToken) -> NDArray[np.bool_]:
+        name = escape(query.token)
+        numbers, values = self._read(query.field, [name]).get(name, NOBODY)
+        if query.minimum is not None:
+            numbers = numbers[_weights(values) >= np.float32(query.minimum)]
+        matched = np.zeros(self._size, bool)
+        matched[numbers] = True
+        return matched & self._of_model(query)
+
+    def _of_model(self, query: Tokens | HasToken) -> NDArray[np.bool_]:
+        return self._term(model_field(query.field), query.model)
+
+    def _term(self, field: str, value: str) -> NDArray[np.bool_]:
+        matched = np.zeros(self._size, bool)
+        if field in self._types:
+            term = wanted_term(field, self._types[field]["type"], value)
+            matched[self._read(field, [term]).get(term, NOBODY).numbers] = True
+        return matched
+
+    def _ids(self, values: tuple[str, ...]) -> NDArray[np.bool_]:
+        matched = np.zeros(self._size, bool)
+        for name in set(values):
+            row = self._db.execute(
+                "SELECT number FROM documents WHERE owner = ? AND id = ?", (self._owner, name)
+            ).fetchone()
+            if row:
+                matched[row[0]] = True
+        return matched
+
+    @cached_property
+    def _all(self) -> NDArray[np.bool_]:
+        matched = np.zeros(self._size, bool)
+        matched[self._read(ALL[0], [ALL[1]]).get(ALL[1], NOBODY).numbers] = True
+        return matched
+
+    def _match(self, query: Match) -> Found:
+        scores = np.zeros(self._size)
+        matched = np.zeros(self._size, bool)
+        self._words[query] = self._scored_words(query)
+        for one in self._words[query]:
+            scores[one.numbers] += one.scores
+            matched[one.numbers] = True
+        return Found(matched, scores.astype(np.float32))
+
+    def _scored_words(self, query: Match) -> list[Word]:
+        asked = Counter(words(query.text))
+        held = self._read(query.field, [LENGTHS, *asked])
+        if LENGTHS not in held:
+            return []
+        documents, lengths = held[LENGTHS]
+        (total,) = self._db.execute(
+            "SELECT words FROM lengths WHERE owner = ? AND field = ?", (self._owner, query.field)
+        ).fetchone()
+        of_document = np.zeros(self._size, np.uint16)
+        of_document[documents] = np.minimum(lengths, 255)
+        found = []
+        for word, times in asked.items():
+            if word in held:
+                numbers, frequencies = held[word]
+                boost = float(np.float32(query.boost) * np.float32(times))
+                idf = bm25.idf(len(documents), len(numbers))
+                lengths = of_document[numbers]
+                scores = bm25.scores(boost, idf, frequencies, lengths, total / len(documents))
+                found.append(Word(word, boost, numbers, scores))
+        return found
+
+    def _word_reasons(self, query: Match, number: int) -> list[Reason]:
+        self.find(query)
+        return [
+            Reason(query.field, one.word, one.boost, None, float(score))
+            for one in self._words[query]
+            for score in one.scores[one.numbers == number]
+        ]
+
+    def _unscored(self, matched: NDArray[np.bool_]) -> Found:
+        return Found(matched, np.zeros(self._size, np.float32))
+
+    def _read(self, field: str, terms: list[str]) -> dict[str, Holders]:
+        held = postings.read(self._db, self._owner, field, terms)
+        if any(one.numbers[-1] >= self._size for one in held.values()):
+            raise Damaged("a document number is beyond the last")
+        return held
+
+
+def _weights(values: NDArray[np.uint16]) -> NDArray[np.float32]:
+    return (values.astype(np.uint32) << 15).view(np.float32)

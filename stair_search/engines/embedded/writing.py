@@ -1,0 +1,116 @@
+"""Documents into an index: sources, postings and lengths, in the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stair_search.engines.base import Document, Outcome
+from stair_search.engines.documents import serialised
+from stair_search.engines.embedded.analysis import ALL, Terms, new_fields, postings
+from stair_search.engines.embedded.postings import Changes
+from stair_search.mappings import types_of
+
+Analysed = dict[str, tuple[Terms, int]]
+
+
+class Writer:
+    """One bulk request on one index. mapping: changed in place where a new field comes."""
+
+    def __init__(
+        self, db: sqlite3.Connection, owner: int, next_number: int, mapping: dict[str, Any]
+    ) -> None:
+        self._db, self._owner, self._next = db, owner, next_number
+        self._mapping = mapping
+        self._types = types_of(mapping["properties"])
+        self._now: dict[str, tuple[int, dict[str, Any]]] = {}  # id -> number, source
+        self._changes = Changes()
+        self._words: Counter[str] = Counter()
+
+    def write(self, documents: Sequence[Document]) -> list[Outcome]:
+        types = len(self._types)
+        outcomes = [self._one(document) for document in documents]
+        self._db.executemany(
+            "REPLACE INTO documents VALUES (?, ?, ?, ?)",
+            (
+                (self._owner, number, name, json.dumps(source, ensure_ascii=False))
+                for name, (number, source) in self._now.items()
+            ),
+        )
+        self._changes.apply(self._db, self._owner)
+        self._db.executemany(
+            "INSERT INTO lengths VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET words = words + excluded.words",
+            ((self._owner, field, words) for field, words in self._words.items()),
+        )
+        self._db.execute(
+            "UPDATE indexes SET documents = ? WHERE number = ?", (self._next, self._owner)
+        )
+        if len(self._types) > types:
+            self._db.execute(
+                "UPDATE indexes SET mapping = ? WHERE number = ?",
+                (json.dumps(self._mapping), self._owner),
+            )
+        return outcomes
+
+    def _one(self, document: Document) -> Outcome:
+        number, old = self._held(document.id)
+        try:
+            fields: dict[str, Any] = json.loads(serialised(document))
+            self._learn(fields)
+            after = self._analysed(fields)
+        except ValueError as error:
+            return Outcome(document.id, 400, str(error))
+        before = self._analysed({name: old[name] for name in fields if name in old})
+        status = 200
+        if number < 0:
+            number, status = self._next, 201
+            self._next += 1
+            self._changes.put(*ALL, number, 0)
+        self._differ(number, before, after)
+        self._now[document.id] = number, {**old, **fields}
+        return Outcome(document.id, status)
+
+    def _held(self, id: str) -> tuple[int, dict[str, Any]]:
+        """Number and source of a document; -1 where it is new."""
+        if id in self._now:
+            return self._now[id]
+        try:
+            row = self._db.execute(
+                "SELECT number, source FROM documents WHERE owner = ? AND id = ?",
+                (self._owner, id),
+            ).fetchone()
+        except UnicodeEncodeError:
+            return -1, {}  # refused with its reason when it is serialised
+        return (row[0], json.loads(row[1])) if row else (-1, {})
+
+    def _learn(self, fields: Mapping[str, Any]) -> None:
+        """Fields that come unannounced enter the mapping, as they do in a cluster."""
+        for name, mapping in new_fields(fields, self._types).items():
+            if not all(name.split(".")):
+                raise ValueError(f"a field cannot have the name {name!r}")
+            *above, last = name.split(".")
+            properties = self._mapping["properties"]
+            for part in above:
+                properties = properties.setdefault(part, {}).setdefault("properties", {})
+            properties[last] = mapping
+            self._types[name] = mapping
+
+    def _analysed(self, fields: Mapping[str, Any]) -> Analysed:
+        return {name: (terms, n) for name, terms, n in postings(fields, self._types)}
+
+    def _differ(self, number: int, before: Analysed, after: Analysed) -> None:
+        """Only what changed is written; what the document no longer holds is removed exactly."""
+        for field in before.keys() | after.keys():
+            old, words_before = before.get(field, ({}, 0))
+            new, words_after = after.get(field, ({}, 0))
+            for term in old.keys() - new.keys():
+                self._changes.drop(field, term, number)
+            for term, value in new.items():
+                if term not in old or old[term] != value:
+                    self._changes.put(field, term, number, value)
+            if words_after != words_before:
+                self._words[field] += words_after - words_before

@@ -1,0 +1,58 @@
+"""Values of fields as an inverted index compares them, one rule for all engines."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from stair_search.errors import UsageError
+from stair_search.mappings import FLOAT_TYPES, WHOLE_TYPES
+
+
+def term(kind: str, value: Any) -> str:
+    """A value of a field of type `kind` as the term under which documents are found by it.
+
+    Raises ValueError for what such a field refuses.
+
+    >>> term("integer", "300"), term("integer", 300.7), term("float", 2), term("keyword", 2)
+    ('300', '300', '2.0', '2')
+    """
+    if kind == "boolean":
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if text not in {"true", "false", ""}:
+            raise ValueError(f"{value!r} is neither true nor false")
+        return text or "false"
+    if kind in WHOLE_TYPES:
+        return str(_whole(value))
+    if kind in FLOAT_TYPES:
+        number = _number(value)
+        return repr(float(np.float32(number)) if kind == "float" else number)
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def wanted_term(field: str, kind: str, value: str) -> str:
+    """The term of a filter. Raises UsageError where no document can have such a value."""
+    try:
+        return term(kind, value)
+    except ValueError as error:
+        raise UsageError(f"filter {field}={value}: field {field!r} is {kind!r}, {error}") from None
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
+
+
+def _whole(value: Any) -> int:
+    """Java's way: what is behind the point is cut off."""
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return int(_number(value))
