@@ -14,6 +14,8 @@ import time
 import zipfile
 from pathlib import Path
 
+from tests.house.light import LIGHT, without_the_heavy
+
 ROOT = Path(__file__).parents[2]
 LINKS = {"ingest", "mappings", "cli"}
 
@@ -31,6 +33,8 @@ def main() -> None:
         script = f"{name}/venv/bin/stair-search"
         version = run("run", script, "--version", cwd=folder).strip()
         assert "Usage" in run("run", script, "--help", cwd=folder)
+        # The light rooms live on what core declares, and on no more.
+        without_the_heavy(LIGHT, python=f"{name}/venv/bin/python", cwd=folder)
         size = wheel.stat().st_size / 1e6
     print(f"== {version}: sdist → wheel ({size:.1f} MB) → fresh venv → runs, "
           f"{time.monotonic() - began:.0f} s")  # fmt: skip

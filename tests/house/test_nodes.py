@@ -118,3 +118,25 @@ def test_a_recipe_of_another_version_has_another_home() -> None:
     recipe = NODES["elasticsearch9"]
     other = Recipe(recipe.name, recipe.folder, "9.5.4", recipe.java, recipe.heap)
     assert other.home != recipe.home
+
+
+@pytest.mark.engines
+@pytest.mark.slow
+def test_a_kept_node_is_found_again_and_keeps_its_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `make engines` and `make engines-stop` do."""
+    monkeypatch.setattr(nodes, "KEPT", tmp_path)
+    recipe = NODES["elasticsearch7"]
+    assert nodes.kept(recipe) is None
+    assert not nodes.release(recipe.name)
+    try:
+        node = nodes.keep(recipe)
+        assert nodes.kept(recipe) == node
+        assert nodes.keep(recipe) == node  # no second one
+        call("PUT", f"{node.url}/a/_doc/1?refresh=true", {"a": 1})
+        assert nodes.release(recipe.name)
+        assert nodes.kept(recipe) is None
+        assert call("GET", f"{nodes.keep(recipe).url}/a/_count")["count"] == 1
+    finally:
+        nodes.release(recipe.name)
