@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import click
 from click.core import ParameterSource
 
-from ..errors import DestinationError, UsageError
+from ..errors import UsageError
 from .output import warn
 
 if TYPE_CHECKING:
@@ -75,17 +75,6 @@ class Destination:
         if self.insecure and self.url.startswith("https:"):
             warn(f"--insecure: nobody checks that {self.url} is who it says")
         with closing(self.connect()()) as engine:
-            yield engine
-
-    @contextmanager
-    def open_index(self) -> Iterator[Engine]:
-        """The same for commands that need the index to be there."""
-        with self.open() as engine:
-            if not engine.exists(self.index):
-                raise DestinationError(
-                    f"there is no index {self.index!r} in {engine.info.url}; make it with "
-                    "`stair-search ingest FOLDER`, or name another with --index"
-                )
             yield engine
 
 

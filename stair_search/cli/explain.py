@@ -34,7 +34,7 @@ def command(asked: Asked, destination: Destination, id: str, format: Format) -> 
     """
     from .explanation import explain
 
-    with destination.open_index() as engine:
+    with destination.open() as engine:
         question = build(asked, engine, destination.index)
         told = explain(engine, destination.index, question, id)
     emit(format, told._asdict() | {"why": reasons(told.why)}, lambda: _lines(told))

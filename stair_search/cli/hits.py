@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..fields import Fields
+from .places import shown
 from .text import cut, one_line, terminal_width
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def lines(found: Hits, fields: Fields) -> Iterator[str]:
     """Rank, score and photo; its caption; its strongest reasons."""
     columns = terminal_width()
     for rank, hit in enumerate(found.hits, start=1):
-        image = one_line(str(hit.source.get(fields.image) or hit.id))
+        image = shown(str(hit.source.get(fields.image) or hit.id))
         yield f"{rank:>2}  {hit.score:.3f}  {image}"
         caption = hit.source.get(fields.caption)
         if caption:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 def encode_photo(path: str, encoder: Encoder) -> TokenWeights:
     """The photo's tokens. Raises UsageError that says why a file is no photo."""
     try:
-        from ..ingest.decode import decode, read
+        from ..ingest.decode import decode
+        from ..ingest.files import read
         from ..ingest.photo import PhotoError
     except ModuleNotFoundError as error:
         raise UsageError(

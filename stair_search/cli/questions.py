@@ -12,19 +12,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import ModelError, UsageError
+from ..errors import UsageError
 from ..fields import Fields
-from ..queries import Bool, Match, question
-from . import clauses, index_fields
+from ..queries import Bool, question
+from . import clauses
 from .output import warn
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..engines.base import Engine
     from ..vocabulary import Vocabulary
-
-MOST_CLAUSES = 1024
-"""What engines allow a query as they come; a token, a word and a rule are one each."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -127,74 +124,32 @@ _OPTIONS = (
 
 
 def build(asked: Asked, engine: Engine, index: str) -> Question:
-    """The question for an index that is there, held to its fields and its model.
+    """The question as a query of this index. Warns on stderr of what may not be what was meant.
 
-    Warns on stderr of what may not be what was meant. Raises UsageError, ModelError.
+    What the index cannot answer (no such field, another model) is the engine's to refuse.
     """
     from ..mappings import fields_of
 
-    mapping = engine.mapping(index)
-    fields = fields_of(mapping)
-    matches, filters = _fielded(asked, index, index_fields.field_types(mapping))
+    fields = fields_of(engine.mapping(index))
+    matches = [clauses.match(text) for text in asked.match]
+    filters = [clauses.value(text) for text in asked.filter]
     if not asked.needs_model:
         return Question(question(model="", match=matches, filters=filters), fields)
     from ..encoders import load_encoder
 
     encoder = load_encoder(asked.model)
-    check_model(engine, index, fields, encoder)
     words, image = _word_tokens(asked.words, encoder), _image_tokens(asked.image, encoder)
-    _check_size(len(words) + len(image) + len(asked.require) + len(asked.without), matches)
-    return Question(
-        question(
-            words,
-            model=encoder.fingerprint,
-            image_tokens=image,
-            match=matches,
-            require=_required(asked.require, encoder.vocabulary),
-            without=_forbidden(asked.without, encoder.vocabulary),
-            filters=filters,
-            field=fields.token,
-        ),
-        fields,
-        {**image, **words},
+    query = question(
+        words,
+        model=encoder.fingerprint,
+        image_tokens=image,
+        match=matches,
+        require=_required(asked.require, encoder.vocabulary),
+        without=_forbidden(asked.without, encoder.vocabulary),
+        filters=filters,
+        field=fields.token,
     )
-
-
-def check_model(engine: Engine, index: str, fields: Fields, encoder: Encoder) -> None:
-    """Refuses a question of a model that wrote nothing in the index."""
-    models = engine.models(index, fields.token)
-    if models and encoder.fingerprint not in models:
-        there = ", ".join(f"{name} ({count} photos)" for name, count in models.items())
-        raise ModelError(
-            f"index {index!r} was written by another model: it holds {there}; the question is of "
-            f"{encoder.fingerprint}. Name the index's model with --model, or ingest the photos "
-            "again with this one"
-        )
-    if not models:
-        warn(f"index {index!r} holds no photo yet")
-
-
-def _fielded(
-    asked: Asked, index: str, types: dict[str, str]
-) -> tuple[list[Match], list[tuple[str, str]]]:
-    matches = [clauses.match(text) for text in asked.match]
-    filters = [clauses.value(text) for text in asked.filter]
-    for clause in matches:
-        index_fields.check(index, types, clause.field, "match")
-    for name, _ in filters:
-        index_fields.check(index, types, name, "filter")
-    return matches, filters
-
-
-def _check_size(others: int, matches: Iterable[Match]) -> None:
-    from ..engines.words import words
-
-    count = others + sum(len(set(words(clause.text))) for clause in matches)
-    if count > MOST_CLAUSES:
-        raise UsageError(
-            f"the question has {count} tokens, words and rules; engines take {MOST_CLAUSES}. "
-            "Give --match fewer words"
-        )
+    return Question(query, fields, {**image, **words})
 
 
 def _word_tokens(words: str, encoder: Encoder) -> dict[str, float]:

@@ -40,7 +40,7 @@ def command(
     QUESTION is plain words. Each hit says which tokens it shares with the question and what each
     adds to its score.
     """
-    with destination.open_index() as engine:
+    with destination.open() as engine:
         question = build(asked, engine, destination.index)
         if show_query:
             click.echo(to_json(engine.body(question.query, size), indent=2))

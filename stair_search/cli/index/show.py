@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from ...mappings import types_of
 from ..command import Command, debug_option
 from ..destination import Destination, destination_options
-from ..index_fields import field_types
 from ..output import Format, columns, emit, format_option
 from ..text import one_line
 
@@ -25,13 +25,14 @@ stair-search index show --index holidays --url https://search.example.org:9200 -
 @debug_option
 def command(destination: Destination, format: Format) -> None:
     """Show the mapping of an index as the engine holds it."""
-    with destination.open_index() as engine:
+    with destination.open() as engine:
         mapping, count = engine.mapping(destination.index), engine.count(destination.index)
     emit(format, mapping, lambda: _lines(mapping, count))
 
 
 def _lines(mapping: Mapping[str, Any], count: int) -> Iterator[str]:
     yield f"{count} documents"
+    types = types_of(mapping["properties"])
     yield from columns(
-        [("field", "type"), *((one_line(n), t) for n, t in field_types(mapping).items())]
+        [("field", "type"), *((one_line(name), types[name]["type"]) for name in types)]
     )

@@ -1,0 +1,28 @@
+"""Where a photo lies, from the URI that its document keeps."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import unquote_to_bytes
+
+from .text import one_line
+
+
+def path_of(uri: str) -> str | None:
+    """The path of a `file:` URI; None for what lies elsewhere.
+
+    >>> path_of("file:///photos/a%20b.jpg")
+    '/photos/a b.jpg'
+    """
+    if not uri.startswith("file:///"):
+        return None
+    return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+
+
+def shown(uri: str) -> str:
+    """A path that can be opened from here, short where the photo lies below; else the URI."""
+    path = path_of(uri)
+    if path is None:
+        return one_line(uri)
+    below = os.path.relpath(path)
+    return one_line(path if below.startswith("..") else below)
