@@ -38,3 +38,10 @@ class Encoder(Protocol):
 
     def encode_images(self, pixels: Pixels) -> Sequence[TokenWeights]:
         """One TokenWeights for each of uint8 [n, S, S, 3]."""
+
+
+def load(name: str) -> Encoder:
+    """The encoder of this name. Raises ModelError where there is none."""
+    from stair_search.encoders import load_encoder  # brings the encoder's runtime
+
+    return load_encoder(name)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
+import queue
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from stair_search.engines.base import Engine
+from stair_search.errors import StairError
 
-from .encoder import Encoder
+from . import job as jobs
+from . import local
+from .encoder import Encoder, load
+from .index import make_ready
 from .job import JobSettings, Progress, Report
+from .ledger import Ledger
+from .photo import Result, State, Work
+from .pipe import Background
+from .plan import plan
+from .sources import Sources
+from .stages import Run
 
 Connect = Callable[[], Engine]
+Tell = Callable[[Progress], None]
+Execute = Callable[[Run, Iterator[Work | Result]], Iterator[list[Result]]]
+
+TICK = 0.25
+"""Seconds between two calls of the caller's progress."""
 
 
 class Failure(NamedTuple):
@@ -28,7 +47,7 @@ def run(
     *,
     encoder: Encoder | None = None,
     connect: Connect | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Tell | None = None,
 ) -> Report:
     """Brings the job's photos into its index and tells what became of them.
 
@@ -38,9 +57,9 @@ def run(
 
     Raises UsageError (a source that is not there, a bad CSV, a job that runs elsewhere),
     DestinationError (what was written until then is kept), ModelError (the index holds another
-    model), KeyboardInterrupt after what was in flight has been written.
+    model), KeyboardInterrupt after what was encoded has been written.
     """
-    raise NotImplementedError
+    return _run(job, engine, encoder, connect, progress or _silent, only_failed=False)
 
 
 def retry(
@@ -49,12 +68,193 @@ def retry(
     *,
     encoder: Encoder | None = None,
     connect: Connect | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Tell | None = None,
 ) -> Report:
     """Runs a past job for the photos alone that failed in it."""
-    raise NotImplementedError
+    past = jobs.load(folder)
+    settings = replace(past.settings, folder=past.folder)
+    return _run(settings, engine, encoder, connect, progress or _silent, only_failed=True)
 
 
 def failures(folder: Path) -> Iterator[Failure]:
     """The photos of a job that failed when they were last seen."""
-    raise NotImplementedError
+    jobs.load(folder)  # refuses what is no job
+    ledger = Ledger(folder, read_only=True)
+    try:
+        for row in ledger.failures():
+            yield Failure(*row)
+    finally:
+        ledger.close()
+
+
+def _run(
+    job: JobSettings,
+    engine: Engine,
+    encoder: Encoder | None,
+    connect: Connect | None,
+    tell: Tell,
+    *,
+    only_failed: bool,
+) -> Report:
+    if not job.url:  # a cloud id was given instead
+        job = replace(job, url=engine.info.url)
+    home = job.home
+    sources = Sources(job.sources, job.captions, job.fields)
+    encoder = encoder or load(job.model)
+    notice = make_ready(engine, job, encoder, sources.columns)
+    if notice:
+        tell(Progress(notice=notice))
+    if job.dry_run:
+        there = (home / "ledger.db").exists()
+        ledger = Ledger(home if there else None, read_only=there)
+        try:
+            if not engine.exists(job.index) or not ledger.knows(engine.uuid(job.index)):
+                ledger.close()
+                ledger = Ledger(None)  # a new index: all is to be written
+            return _dry_run(job, encoder, sources, ledger, only_failed)
+        finally:
+            ledger.close()
+    home.mkdir(parents=True, exist_ok=True)
+    with jobs.locked(home):
+        ledger = Ledger(home)
+        try:
+            jobs.save(home, "settings.json", job.to_dict())
+            ledger.begin(engine.uuid(job.index))
+            state = Run(job, engine, encoder, ledger, connect=connect)
+            return _execute(state, sources, tell, only_failed)
+        finally:
+            ledger.close()
+
+
+def _dry_run(
+    job: JobSettings, encoder: Encoder, sources: Sources, ledger: Ledger, only_failed: bool
+) -> Report:
+    """Counts what would be done, by what the files' sizes and times tell. Reads no photo."""
+    started = time.monotonic()
+    counts: dict[State, int] = {"indexed": 0, "unchanged": 0, "failed": 0}
+    for item in plan(
+        sources,
+        ledger,
+        model=encoder.fingerprint,
+        fields=job.fields,
+        only_failed=only_failed,
+    ):
+        counts["indexed" if isinstance(item, Work) else item.state] += 1
+    seconds = round(time.monotonic() - started, 3)
+    return Report(
+        str(job.home),
+        sum(counts.values()),
+        counts["indexed"],
+        counts["unchanged"],
+        counts["failed"],
+        seconds,
+    )
+
+
+def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Report:
+    job = state.job
+    works = plan(
+        sources,
+        state.ledger,
+        model=state.encoder.fingerprint,
+        fields=job.fields,
+        only_failed=only_failed,
+        stop=state.stop,
+    )
+    execute, bound = _executor(state)
+    tell(Progress(notice=f"job {job.home}"))
+    tell(Progress(notice=f"at most {bound} photos would be encoded again after a crash"))
+    tally = _Tally(state)
+    results = Background(execute(state, works), 4)
+    interrupted = False
+    try:
+        while True:
+            try:
+                for result in results.next(TICK):
+                    tally.counts[result.state] += 1
+            except queue.Empty:
+                pass
+            except StopIteration:
+                break
+            except KeyboardInterrupt:
+                if interrupted:
+                    raise
+                interrupted = True
+                state.stop.set()
+                tell(Progress(notice="interrupted: writing what is encoded; again to drop it"))
+            tell(tally.progress())
+    except StairError:
+        if not interrupted:  # else what was on its way is dropped: it is not in the ledger
+            raise
+    finally:
+        state.stop.set()
+        results.close()
+        report = tally.report()
+        jobs.save(job.home, "report.json", report.to_dict())
+        _save_failures(job.home, state.ledger)
+    if interrupted:
+        raise KeyboardInterrupt
+    tell(tally.progress())
+    if not report.seen and not only_failed:
+        tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
+    state.engine.refresh(job.index)
+    return report
+
+
+def _executor(state: Run) -> tuple[Execute, int]:
+    """The executor, and how many photos it may encode again after a kill."""
+    if state.job.executor == "ray":
+        from . import ray
+
+        return ray.execute, ray.in_flight(state)
+    return local.execute, local.in_flight(state.job)
+
+
+class _Tally:
+    """Counts final states and watches the stages."""
+
+    def __init__(self, state: Run) -> None:
+        self.counts: dict[State, int] = {"indexed": 0, "unchanged": 0, "failed": 0}
+        self._state = state
+        self._started = time.monotonic()
+
+    def progress(self) -> Progress:
+        """How far it is."""
+        seconds = time.monotonic() - self._started
+        return Progress(*self._told(), seconds, self._state.bottleneck(seconds))
+
+    def _told(self) -> tuple[int, int, int, int]:
+        indexed, unchanged, failed = self.counts.values()
+        return indexed + unchanged + failed, indexed, unchanged, failed
+
+    def report(self) -> Report:
+        """How it ended."""
+        seconds = time.monotonic() - self._started
+        return Report(
+            str(self._state.job.home),
+            *self._told(),
+            round(seconds, 3),
+            round(self.counts["indexed"] / seconds, 2) if seconds else 0.0,
+            self._state.bottleneck(seconds),
+            stages={
+                name: {
+                    "busy_seconds": round(meter.seconds, 3),
+                    "busy": round(meter.share(seconds), 3),
+                    "items": meter.items,
+                    "workers": meter.workers,
+                }
+                for name, meter in self._state.meters.items()
+            },
+        )
+
+
+def _save_failures(home: Path, ledger: Ledger) -> None:
+    part = home / ".failures.ndjson.part"
+    with part.open("w", encoding="utf-8") as file:
+        for row in ledger.failures():
+            file.write(json.dumps(Failure(*row)._asdict()) + "\n")
+    part.replace(home / "failures.ndjson")
+
+
+def _silent(_: Progress) -> None:
+    pass

@@ -1,0 +1,224 @@
+"""What a job knows of its photos: one row a photo in a SQLite file of the job's folder.
+
+A row is written after the engine has acknowledged the document, in transactions, so that a kill at
+any moment leaves whole rows of finished work. `content_hash`, `columns_hash`, `names` and `model`
+tell of the document in the index as written last; `state` and `reason` of the last time that the
+photo was seen. So a photo that has become unreadable is `failed` while its document stays.
+
+No secret is kept here.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from stair_search.errors import StairError
+
+from .photo import Photo, Result, State
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS photos(
+  id TEXT PRIMARY KEY, uri TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
+  size INTEGER, mtime_ns INTEGER, content_hash TEXT, columns_hash TEXT, names TEXT, model TEXT,
+  decode_ms REAL, encode_ms REAL, run INTEGER NOT NULL, at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS job(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+"""
+
+_SEEN = """
+CREATE TEMP TABLE IF NOT EXISTS seen_id(id TEXT PRIMARY KEY, uri TEXT) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS seen_uri(uri TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+_INDEXED = """
+INSERT INTO photos VALUES (:id, :uri, :state, NULL, :size, :mtime_ns, :content_hash, :columns_hash,
+                           :names, :model, :decode_ms, :encode_ms, :run, :at)
+ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = NULL, size = :size,
+  mtime_ns = :mtime_ns, content_hash = :content_hash, columns_hash = :columns_hash, names = :names,
+  model = :model, decode_ms = :decode_ms, encode_ms = :encode_ms, run = :run, at = :at
+"""
+
+_UNCHANGED = """
+UPDATE photos SET state = :state, reason = NULL, size = :size, mtime_ns = :mtime_ns, run = :run,
+  at = :at WHERE id = :id
+"""
+
+_FAILED = """
+INSERT INTO photos(id, uri, state, reason, run, at) VALUES (:id, :uri, :state, :reason, :run, :at)
+ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = :reason, run = :run, at = :at
+"""
+
+_STATEMENTS: dict[State, str] = {
+    "indexed": _INDEXED,
+    "unchanged": _UNCHANGED,
+    "failed": _FAILED,
+}
+
+
+class Entry(NamedTuple):
+    """A row, as much of it as decides whether a photo must be written again."""
+
+    state: State
+    size: int | None
+    mtime_ns: int | None
+    content_hash: str | None
+    columns_hash: str | None
+    model: str | None
+    names: tuple[str, ...]
+
+
+class Ledger:
+    """One file, one connection, usable from several threads.
+
+    folder None: a ledger in memory, for a dry run of a job that has none yet.
+    """
+
+    def __init__(self, folder: Path | None, *, read_only: bool = False) -> None:
+        file = (folder / "ledger.db").as_uri() if folder else "file:memory"
+        mode = "memory" if folder is None else "ro" if read_only else "rwc"
+        try:
+            self._db = sqlite3.connect(
+                f"{file}?mode={mode}",
+                uri=True,
+                check_same_thread=False,
+                isolation_level=None,
+            )
+            # The temporary tables go to a file where they grow beyond SQLite's page cache.
+            self._db.execute("PRAGMA temp_store = FILE")
+            if not read_only:
+                # After a power cut the last transactions may be gone, never half there: those
+                # photos are encoded again.
+                self._db.executescript(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES
+                )
+            self._db.executescript(_SEEN)
+        except sqlite3.Error as error:
+            raise StairError(f"the ledger in {folder} cannot be opened: {error}") from None
+        self._lock = threading.Lock()
+        self.run = int(self.about("run") or 0) + 1
+
+    def close(self) -> None:
+        self._db.close()
+
+    def about(self, key: str) -> str | None:
+        """A fact on the whole job: "index_uuid", "run"."""
+        with self._lock:
+            row = self._db.execute("SELECT value FROM job WHERE key = ?", (key,)).fetchone()
+        return row[0] if row else None
+
+    def knows(self, index_uuid: str) -> bool:
+        """Whether the rows tell of this index, and not of one that had its name before."""
+        return self.about("index_uuid") == index_uuid
+
+    def begin(self, index_uuid: str) -> None:
+        """Starts a run. Documents written to an index that is no more are forgotten."""
+        same = self.knows(index_uuid)
+        with self._lock, self._db:
+            self._db.execute("BEGIN")
+            if not same:
+                self._db.execute(
+                    "UPDATE photos SET content_hash = NULL, columns_hash = NULL, names = NULL"
+                )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO job VALUES (?, ?)",
+                [("index_uuid", index_uuid), ("run", str(self.run))],
+            )
+
+    def meet(self, photo: Photo) -> str | None:
+        """Notes that this run has come to a photo.
+
+        None at the first time. Else the URI of the first, another photo's where two share an id.
+        """
+        with self._lock:
+            if self._db.execute("SELECT 1 FROM seen_uri WHERE uri = ?", (photo.uri,)).fetchone():
+                return photo.uri
+            self._db.execute("INSERT INTO seen_uri VALUES (?)", (photo.uri,))
+            first = self._db.execute("SELECT uri FROM seen_id WHERE id = ?", (photo.id,)).fetchone()
+            if first:
+                return str(first[0])
+            self._db.execute("INSERT INTO seen_id VALUES (?, ?)", (photo.id, photo.uri))
+        return None
+
+    def entry(self, id: str) -> Entry | None:
+        """What is known of a photo."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT state, size, mtime_ns, content_hash, columns_hash, model, names "
+                "FROM photos WHERE id = ?",
+                (id,),
+            ).fetchone()
+        if row is None:
+            return None
+        return Entry._make((*row[:6], tuple(json.loads(row[6] or "[]"))))
+
+    def record(self, results: Iterable[Result], *, model: str) -> None:
+        """Final states, in one transaction."""
+        now = time.time()
+        with self._lock, self._db:
+            self._db.execute("BEGIN")
+            for result in results:
+                photo = result.photo
+                self._db.execute(
+                    _STATEMENTS[result.state],
+                    {
+                        **result._asdict(),
+                        "photo": None,
+                        "id": photo.id,
+                        "uri": photo.uri,
+                        "names": json.dumps(sorted(photo.columns)),
+                        "model": model,
+                        "run": self.run,
+                        "at": now,
+                    },
+                )
+
+    def failures(self) -> Iterator[tuple[str, str, str]]:
+        """id, uri and reason of the photos that failed when they were last seen."""
+        yield from self._db.execute(
+            "SELECT id, uri, reason FROM photos WHERE state = 'failed' ORDER BY id"
+        )
+
+    def compare(
+        self, found: Iterable[tuple[str, str | None, str | None, bool]]
+    ) -> tuple[int, list[str], list[str]]:
+        """Holds all documents of the index (id, hash, model, own) beside the rows.
+
+        Answers how many rows tell of a document, the ids of those that have none, and the ids of
+        documents that are not as their row tells, or that are `own` and have no row. Both sides
+        stay on disk.
+        """
+        with self._lock:
+            self._db.executescript(
+                "CREATE TEMP TABLE found(id TEXT PRIMARY KEY, hash TEXT, model TEXT, own INTEGER);"
+                "BEGIN"
+            )
+            self._db.executemany("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?)", found)
+            self._db.execute("COMMIT")
+            (expected,) = self._db.execute(
+                "SELECT count(*) FROM photos WHERE content_hash IS NOT NULL"
+            ).fetchone()
+            missing = self._db.execute(
+                "SELECT id FROM photos WHERE content_hash IS NOT NULL "
+                "AND id NOT IN (SELECT id FROM found) ORDER BY id"
+            ).fetchall()
+            stale = self._db.execute(
+                "SELECT id FROM found LEFT JOIN photos USING (id) "
+                "WHERE CASE WHEN photos.state IS NULL THEN own "
+                "ELSE hash IS NOT content_hash OR found.model IS NOT photos.model END ORDER BY id"
+            ).fetchall()
+        return expected, [row[0] for row in missing], [row[0] for row in stale]
+
+    def mark(self, ids: Iterable[str], reason: str) -> None:
+        """Notes photos to be written again, whatever their files tell."""
+        with self._lock, self._db:
+            self._db.execute("BEGIN")
+            self._db.executemany(
+                "UPDATE photos SET state = 'failed', reason = ?, columns_hash = NULL WHERE id = ?",
+                ((reason, name) for name in ids),
+            )

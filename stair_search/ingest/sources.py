@@ -1,0 +1,124 @@
+"""Photos from folders, single files and CSV manifests, streamed in an order that stays the same.
+
+Folders are walked with everything below them, names in byte order, a folder's names at a time in
+memory. Links are followed, each folder is entered once (so a loop ends). Names that start with a
+dot are left out. A file counts as a photo by its extension, or else by its first bytes; whatever
+is named as a source itself, or in a CSV, always counts.
+
+The id of a photo is the URI of the file behind all links, so that a photo reached in two ways is
+one document. CSV sources are taken first, because they know more of a photo than a folder does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from stair_search.errors import UsageError
+from stair_search.fields import Fields
+
+from .manifest import Manifest
+from .photo import Photo, id_of, uri_of
+
+EXTENSIONS = frozenset(
+    f".{name}"
+    for name in (
+        *("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff"),
+        *("avif", "jp2", "heic", "heif"),
+    )
+)
+"""Files with one of these count as photos whatever they hold: if not, that is told as a failure."""
+
+_STARTS = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF8",
+    b"II*\0",  # TIFF
+    b"MM\0*",
+)
+
+
+class Sources:
+    """Sources that were found to be there.
+
+    columns: names of the keyword fields that CSV files among them fill.
+    Raises UsageError where one is missing or a CSV cannot be used.
+    """
+
+    def __init__(self, names: Sequence[str], captions: Path | None, fields: Fields) -> None:
+        self._manifests: list[Manifest] = []
+        self._others: list[Path] = []
+        for name in names:
+            path = Path(name)
+            if not name or not path.exists():
+                raise UsageError(f"source {name!r}: there is no such file or folder")
+            if path.suffix.lower() == ".csv" and not path.is_dir():
+                self._manifests.append(Manifest(path, fields))
+            else:
+                self._others.append(path)
+        self._captions = Manifest(captions, fields) if captions else None
+        known = [*self._manifests, *([self._captions] if self._captions else [])]
+        self.columns = sorted({column for manifest in known for column in manifest.columns})
+
+    def __iter__(self) -> Iterator[Photo]:
+        for manifest in self._manifests:
+            yield from manifest.photos()
+        for path in self._others:
+            if path.is_dir():
+                yield from self._folder(path.resolve())
+            else:
+                yield self._photo(path.resolve(), path.name)
+
+    def _folder(self, root: Path) -> Iterator[Photo]:
+        entered: set[tuple[int, int]] = set()
+        waiting = [root]
+        while waiting:
+            folder = waiting.pop()
+            try:
+                about = folder.stat()
+                if (about.st_dev, about.st_ino) in entered:
+                    continue
+                entered.add((about.st_dev, about.st_ino))
+                with os.scandir(folder) as found:
+                    entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+            except OSError as error:
+                yield _unreadable(folder, error)
+                continue
+            below = []
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                path = Path(entry.path)
+                if entry.is_symlink() and path.exists():
+                    path = path.resolve()
+                if path.is_dir():
+                    below.append(path)
+                elif is_photo(path, entry.name):
+                    yield self._photo(path, os.path.relpath(entry.path, root))
+            waiting += reversed(below)
+
+    def _photo(self, path: Path, name: str) -> Photo:
+        uri = uri_of(path)
+        photo = Photo(id_of(uri), uri, str(path), {})
+        return self._captions.lookup(photo, name) if self._captions else photo
+
+
+def is_photo(path: Path, name: str) -> bool:
+    """Whether a file found in a folder counts as a photo: by its name, else by its first bytes."""
+    if Path(name).suffix.lower() in EXTENSIONS:
+        return True
+    try:
+        if not path.is_file():  # opening a pipe or a device could hang
+            return False
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start.startswith(_STARTS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+
+
+def _unreadable(folder: Path, error: OSError) -> Photo:
+    uri = uri_of(folder)
+    problem = f"the folder cannot be read: {error.strerror}"
+    return Photo(id_of(uri), uri, str(folder), {}, problem)
