@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..errors import UsageError
 from ..fields import Fields
-from ..queries import Bool, question
+from ..queries import Bool, HasToken, Ids, question
 from . import clauses
 from .output import warn
 
@@ -144,11 +144,15 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         model=encoder.fingerprint,
         image_tokens=image,
         match=matches,
-        require=_required(asked.require, encoder.vocabulary),
-        without=_forbidden(asked.without, encoder.vocabulary),
+        require=[text.strip().lower() for text in asked.require],
+        without=dict(clauses.without(text, encoder.vocabulary) for text in asked.without),
         filters=filters,
         field=fields.token,
     )
+    if (asked.words or asked.image) and not query.should:
+        # It was asked for something, and nothing can be that: without a clause all would be hits.
+        query = replace(query, should=(Ids(()),))
+    _warn_of_rules(query, engine, index, encoder.vocabulary)
     return Question(query, fields, {**image, **words})
 
 
@@ -158,7 +162,8 @@ def _word_tokens(words: str, encoder: Encoder) -> dict[str, float]:
     tokens = encoder.vocabulary.to_dict(encoder.encode_text(words))
     if not tokens:
         shown = words if len(words) <= 60 else f"{words[:60]}…"
-        warn(f"the model knows no word of {shown!r}{_near(words.split()[:5], encoder.vocabulary)}")
+        unknown = [word for word in words.lower().split()[:5] if word not in encoder.vocabulary]
+        warn(f"{shown!r} says nothing to the model{_near(unknown, encoder.vocabulary)}")
     return tokens
 
 
@@ -170,31 +175,28 @@ def _image_tokens(path: str | None, encoder: Encoder) -> dict[str, float]:
     return encoder.vocabulary.to_dict(encode_photo(path, encoder))
 
 
-def _required(given: Iterable[str], vocabulary: Vocabulary) -> list[str]:
-    tokens = [text.strip().lower() for text in given]
-    for token in tokens:
-        if token not in vocabulary:
-            warn(
-                f"--require {token}: no token of the model, so nothing can match"
-                f"{_near([token], vocabulary)}"
-            )
-    return tokens
+def _warn_of_rules(query: Bool, engine: Engine, index: str, vocabulary: Vocabulary) -> None:
+    """Says of each token in a rule that is none, or that no photo of the index holds."""
+    for place, rules in (("require", query.filter), ("without", query.must_not)):
+        for rule in rules:
+            if not isinstance(rule, HasToken):
+                continue
+            effect = "so nothing can match" if place == "require" else "so it leaves nothing out"
+            near = _near([rule.token], vocabulary)
+            if rule.token not in vocabulary:
+                warn(f"--{place} {rule.token}: the model has no such token, {effect}{near}")
+            elif not _held(replace(rule, minimum=None), engine, index):
+                warn(f"--{place} {rule.token}: no photo in {index!r} holds it, {effect}{near}")
 
 
-def _forbidden(given: Iterable[str], vocabulary: Vocabulary) -> dict[str, float | None]:
-    rules = dict(clauses.without(text, vocabulary) for text in given)
-    for token in rules:
-        if token not in vocabulary:
-            warn(
-                f"--without {token}: no token of the model, so nothing is left out"
-                f"{_near([token], vocabulary)}"
-            )
-    return rules
+def _held(rule: HasToken, engine: Engine, index: str) -> bool:
+    return bool(engine.search(index, Bool(filter=(rule,)), 1, why=False).hits)
 
 
-def _near(words: Iterable[str], vocabulary: Vocabulary) -> str:
+def _near(words: Sequence[str], vocabulary: Vocabulary) -> str:
     """A hint at tokens for what is none: words of a phrase that are, else those spelled alike."""
     pieces = [piece for word in words for piece in word.lower().split()]
-    known = [piece for piece in pieces if piece in vocabulary]
-    near = known or [token for piece in pieces for token in vocabulary.similar(piece)]
+    near = [piece for piece in pieces if piece in vocabulary] if len(pieces) > 1 else []
+    near = near or [token for piece in pieces for token in vocabulary.similar(piece, 4)]
+    near = [token for token in near if token not in words]
     return f"; near it: {', '.join(near[:5])}" if near else ""
