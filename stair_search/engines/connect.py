@@ -1,4 +1,4 @@
-"""From a URL to an engine."""
+"""From a URL to an engine. The product's client is imported only when it is known."""
 
 from __future__ import annotations
 
@@ -18,12 +18,54 @@ def connect(
     aws_region: str | None = None,
     timeout: float = 30,
 ) -> Engine:
-    """The engine at `sqlite:PATH` or `http(s)://HOST:PORT`."""
-    if url.startswith("sqlite:"):
+    """The engine at `sqlite:PATH` or `http(s)://HOST:PORT`; the server tells which one it is.
+
+    api_key, or username and password: credentials, also as `https://USER:PASSWORD@HOST` in the URL.
+    ca_certs: file of the authority that signed the server's certificate. cloud_id: a deployment on
+    Elastic Cloud, instead of the URL. aws_region: sign requests with SigV4 (Amazon OpenSearch
+    Service). timeout: seconds that a request may take, or a locked file be waited for.
+
+    Raises DestinationError where nothing that we can use is there. A missing SQLite file is no
+    error: it comes to be with its first index.
+    """
+    if cloud_id:
+        from stair_search.engines.elasticsearch import cloud
+        from stair_search.engines.lucene.address import authorization
+
+        header = authorization(api_key, username, password)
+        return cloud(cloud_id, {"authorization": header} if header else {}, timeout)
+    scheme, _, rest = url.partition(":")
+    if scheme == "sqlite":
         from stair_search.engines.embedded import SqliteEngine
 
-        path = url.removeprefix("sqlite:").removeprefix("//")
+        path = rest.removeprefix("//")
         if not path:
-            raise UsageError("sqlite: names no file; write sqlite:PATH")
+            raise UsageError(f"{url} names no file; write sqlite:PATH")
         return SqliteEngine(path, timeout)
-    raise UsageError(f"{url}: write sqlite:PATH or http(s)://HOST:PORT")
+    if scheme not in {"http", "https"}:
+        raise UsageError(f"{scheme!r} is no engine; the URL is sqlite:PATH or http(s)://HOST:PORT")
+    from stair_search.engines.lucene.address import address
+
+    where = address(
+        url,
+        api_key=api_key,
+        username=username,
+        password=password,
+        ca_certs=ca_certs,
+        verify_certs=verify_certs,
+        timeout=timeout,
+    )
+    if aws_region:
+        from stair_search.engines.opensearch import amazon
+
+        return amazon(where, aws_region)
+    from stair_search.engines.lucene.detect import probe
+
+    server = probe(where)
+    if server.product == "opensearch":
+        from stair_search.engines.opensearch import opensearch
+
+        return opensearch(where, server)
+    from stair_search.engines.elasticsearch import elasticsearch
+
+    return elasticsearch(where, server)

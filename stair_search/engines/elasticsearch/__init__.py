@@ -1,0 +1,80 @@
+"""Elasticsearch, through elasticsearch-py 8.19, which talks to 7.17, 8 and 9."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import elasticsearch as client_library
+from elastic_transport import TransportError
+
+from stair_search.engines.lucene.address import Address
+from stair_search.engines.lucene.detect import Server, recognised
+from stair_search.engines.lucene.engine import LuceneEngine
+from stair_search.engines.lucene.failures import refused, unreachable
+from stair_search.errors import UsageError
+
+# failures are raised, so they need not be logged to stderr as well
+logging.getLogger("elastic_transport").addHandler(logging.NullHandler())
+# a server without a password says so in a header of every answer
+warnings.filterwarnings("ignore", message="Elasticsearch built-in security features")
+
+
+def elasticsearch(address: Address, server: Server) -> LuceneEngine:
+    options: dict[str, Any] = {}
+    if address.scheme == "https":
+        options = {"verify_certs": address.verify_certs, "ssl_show_warn": False}
+        if address.ca_certs:
+            options["ca_certs"] = address.ca_certs
+    client = _client(address.url, address.headers, address.timeout, options)
+    return LuceneEngine(server, address.url, _sender(address.url, client), client.close)
+
+
+def cloud(cloud_id: str, headers: dict[str, str], timeout: float) -> LuceneEngine:
+    """A deployment on Elastic Cloud, whose id tells where it is."""
+    place = f"Elastic Cloud {cloud_id.partition(':')[0]}"
+    try:
+        client = _client(None, headers, timeout, {"cloud_id": cloud_id})
+    except ValueError as error:
+        raise UsageError(f"{place}: this is no Cloud ID ({error})") from None
+    send = _sender(place, client)
+    server = recognised(place, 200, {"x-elastic-product": "Elasticsearch"}, send("GET", "/"))
+    return LuceneEngine(server, place, send, client.close)
+
+
+def _client(
+    url: str | None, headers: dict[str, str], timeout: float, options: dict[str, Any]
+) -> client_library.Elasticsearch:
+    return client_library.Elasticsearch(
+        url,
+        headers=headers,
+        request_timeout=timeout,
+        max_retries=0,  # who calls decides on retries
+        retry_on_timeout=False,
+        **options,
+    )
+
+
+def _sender(place: str, client: client_library.Elasticsearch) -> Any:
+    def send(
+        method: str,
+        path: str,
+        *,
+        index: str | None = None,
+        body: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        lines: bool = False,
+    ) -> Any:
+        kind = "application/x-ndjson" if lines else "application/json"
+        headers = {"accept": "application/json"} | ({"content-type": kind} if body else {})
+        try:
+            answer = client.perform_request(method, path, params=params, body=body, headers=headers)
+        except TransportError as error:
+            raise unreachable(place, error) from error
+        except client_library.ApiError as error:
+            raise refused(place, index, error.meta.status, error.body) from error
+        return answer.body
+
+    return send

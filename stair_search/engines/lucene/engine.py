@@ -1,0 +1,316 @@
+"""A cluster as an engine: requests made, sent by a product's client, answers read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
+
+from stair_search.engines.base import Document, EngineInfo, Hits, Outcome, RequestError
+from stair_search.engines.checks import (
+    check_fields,
+    check_model,
+    check_size,
+    no_index,
+    wanted_models,
+)
+from stair_search.engines.documents import serialised
+from stair_search.engines.lucene import reading
+from stair_search.engines.lucene.compile import compiled, search_body
+from stair_search.engines.lucene.detect import Server
+from stair_search.engines.lucene.failures import reason
+from stair_search.engines.lucene.similarity import divisor
+from stair_search.errors import DestinationError, StairError, UsageError
+from stair_search.fields import model_field
+from stair_search.mappings import types_of
+from stair_search.queries import Bool, Ids, Query
+
+MOST_HITS = 10_000  # index.max_result_window
+_PAGE = 1_000
+_KEEP = "5m"
+_MOST_MODELS = 1_000
+
+
+class Send(Protocol):
+    """Sends a request and gives back the parsed JSON. Raises RequestError.
+
+    index: named in the message of a failure. body: JSON, or lines of JSON for `_bulk`.
+    """
+
+    def __call__(
+        self,
+        method: str,
+        path: str,
+        *,
+        index: str | None = None,
+        body: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        lines: bool = False,
+    ) -> Any: ...
+
+
+class Dialect(NamedTuple):
+    """In what the products differ. pit: the path that opens a point in time, None for scroll."""
+
+    legacy_bm25: bool
+    pit: str | None
+
+
+def dialect(server: Server) -> Dialect:
+    if server.product == "elasticsearch":
+        # _shard_doc, the order in which a point in time is read, came with 7.12
+        return Dialect(True, "_pit")
+    pit = "_search/point_in_time" if server.number >= (3, 3) else None
+    return Dialect(server.number < (3, 0), pit)
+
+
+class _About(NamedTuple):
+    """What an index says of itself."""
+
+    mapping: dict[str, Any]
+    settings: dict[str, Any]
+    uuid: str
+
+    @property
+    def types(self) -> dict[str, dict[str, Any]]:
+        return types_of(self.mapping.get("properties", {}))
+
+    @property
+    def token_fields(self) -> set[str]:
+        return {name for name, one in self.types.items() if one["type"] == "rank_features"}
+
+
+class LuceneEngine:
+    """See `engines.base.Engine`. May be used by several threads."""
+
+    def __init__(self, server: Server, url: str, send: Send, close: Callable[[], None]) -> None:
+        self.info = EngineInfo(server.product, server.version, url)
+        self._send, self._close = send, close
+        self._dialect = dialect(server)
+        self._abouts: dict[str, _About | None] = {}
+        self._fitting: set[tuple[str, str, str]] = set()
+
+    def exists(self, index: str) -> bool:
+        try:
+            self._send("GET", _path(index), index=index)
+        except RequestError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    def create(self, index: str, body: Mapping[str, Any]) -> None:
+        self._send("PUT", _path(index), index=index, body=_json(body))
+        self._abouts.pop(index, None)
+
+    def mapping(self, index: str) -> dict[str, Any]:
+        return self._ask(index).mapping
+
+    def uuid(self, index: str) -> str:
+        return self._ask(index).uuid
+
+    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+        """One `_bulk` of updates. What cannot be sent gets its outcome without being sent."""
+        outcomes: dict[int, Outcome] = {}
+        lines: list[bytes] = []
+        for place, document in enumerate(documents):
+            try:
+                fields = serialised(document)
+            except ValueError as error:
+                outcomes[place] = Outcome(document.id, 400, str(error))
+                continue
+            lines.append(b'{"update":{"_id":%s}}' % json.dumps(document.id).encode())
+            lines.append(b'{"doc":%s,"doc_as_upsert":true}' % fields)
+        if lines:
+            if not self.exists(index):  # or the engine would make one of its own devising
+                raise RequestError(no_index(self.info.url, index), 404)
+            answer = self._send(
+                "POST", _path(index, "_bulk"), index=index, body=b"\n".join([*lines, b""]),
+                lines=True,
+            )  # fmt: skip
+            sent = iter(answer["items"])
+            for place in range(len(documents)):
+                if place not in outcomes:
+                    outcomes[place] = _outcome(next(sent)["update"])
+        return [outcomes[place] for place in range(len(documents))]
+
+    def body(
+        self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
+    ) -> dict[str, Any]:
+        """As it is sent to `index`; without one, as to an index with the default settings."""
+        return self._body(query, size, why, self._about(index) if index else None)
+
+    def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
+        check_size(query)
+        if not 0 <= size <= MOST_HITS:
+            raise UsageError(f"an engine gives 0 to {MOST_HITS} hits at a time, not {size}")
+        about = self._checked(index, query)
+        answer = self._send(
+            "POST",
+            _path(index, "_search"),
+            index=index,
+            body=_json(self._body(query, size, why, about)),
+            params={"allow_partial_search_results": "false"},
+        )
+        return reading.hits(query, answer, self._hidden(query, about), why)
+
+    def get(self, index: str, id: str) -> dict[str, Any] | None:
+        try:
+            answer = self._send("GET", _path(index, "_doc", id), index=index)
+        except RequestError as error:
+            if error.status == 404 and self.exists(index):
+                return None
+            raise
+        source: dict[str, Any] = answer["_source"]
+        return source
+
+    def matches(self, index: str, id: str, clauses: Sequence[Query]) -> list[bool]:
+        named = [
+            {"bool": {"filter": [compiled(Bool(filter=(one,)))], "_name": str(place)}}
+            for place, one in enumerate(clauses)
+        ]
+        query = {"bool": {"filter": [compiled(Ids((id,)))], "should": named}}
+        body = {"query": query, "_source": False, "size": 1}
+        answer = self._send("POST", _path(index, "_search"), index=index, body=_json(body))
+        found = answer["hits"]["hits"]
+        matched = found[0].get("matched_queries", []) if found else []
+        return [str(place) in matched for place in range(len(clauses))]
+
+    def models(self, index: str, field: str = "stair") -> dict[str, int]:
+        terms = {"field": model_field(field), "size": _MOST_MODELS}
+        body = {"size": 0, "aggs": {"models": {"terms": terms}}}
+        answer = self._send("POST", _path(index, "_search"), index=index, body=_json(body))
+        return {one["key"]: one["doc_count"] for one in answer["aggregations"]["models"]["buckets"]}
+
+    def count(self, index: str) -> int:
+        return int(self._send("GET", _path(index, "_count"), index=index)["count"])
+
+    def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        body = {"size": _PAGE, "_source": list(fields) or False}
+        pages = self._pit_pages if self._dialect.pit else self._scroll_pages
+        # the first page is read now: the snapshot is of the call, not of the first hit's use
+        rest = pages(index, body)
+        first = next(rest, [])
+        return _rows(first, rest)
+
+    def refresh(self, index: str) -> None:
+        self._send("POST", _path(index, "_refresh"), index=index)
+
+    def close(self) -> None:
+        self._close()
+
+    def _pit_pages(self, index: str, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        opened = self._send(
+            "POST", _path(index, *str(self._dialect.pit).split("/")), index=index,
+            params={"keep_alive": _KEEP},
+        )  # fmt: skip
+        key = "id" if "id" in opened else "pit_id"  # Elasticsearch's, OpenSearch's
+        pit = opened[key]
+        body = {**body, "sort": [{"_shard_doc": "asc"}], "track_total_hits": False}
+        try:
+            while True:
+                body["pit"] = {"id": pit, "keep_alive": _KEEP}
+                answer = self._send("POST", "/_search", index=index, body=_json(body))
+                pit = answer.get("pit_id", pit)  # the newest counts
+                page = answer["hits"]["hits"]
+                if not page:
+                    return
+                yield page
+                body["search_after"] = page[-1]["sort"]
+        finally:
+            path = "/_pit" if key == "id" else "/_search/point_in_time"
+            closing = {"id": pit} if key == "id" else {"pit_id": [pit]}
+            self._send("DELETE", path, body=_json(closing))
+
+    def _scroll_pages(self, index: str, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+        body = {**body, "sort": ["_doc"]}
+        answer = self._send(
+            "POST", _path(index, "_search"), index=index, body=_json(body),
+            params={"scroll": _KEEP},
+        )  # fmt: skip
+        try:
+            while page := answer["hits"]["hits"]:
+                yield page
+                more = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
+                answer = self._send("POST", "/_search/scroll", index=index, body=_json(more))
+        finally:
+            done = {"scroll_id": answer["_scroll_id"]}
+            self._send("DELETE", "/_search/scroll", body=_json(done))
+
+    def _body(self, query: Query, size: int, why: bool, about: _About | None) -> dict[str, Any]:
+        settings, types = (about.settings, about.types) if about else ({}, {})
+        return search_body(
+            query,
+            size,
+            why=why,
+            hidden=self._hidden(query, about),
+            divisor=lambda field: divisor(self._dialect.legacy_bm25, settings, types, field),
+        )
+
+    def _hidden(self, query: Query, about: _About | None) -> set[str]:
+        asked = {field for field, _ in wanted_models(query)}
+        return asked | (about.token_fields if about else set())
+
+    def _checked(self, index: str, query: Query) -> _About | None:
+        """Fields and models that the query asks for are there, or an error says what is."""
+        about = self._about(index)
+        if about:
+            try:
+                check_fields(index, query, about.mapping)
+            except StairError:
+                self._abouts.pop(index)  # fields come with documents: look again, once
+                about = self._ask(index)
+                check_fields(index, query, about.mapping)
+        for field, model in wanted_models(query):
+            if (index, field, model) not in self._fitting:
+                known = self.models(index, field)
+                check_model(index, field, model, known)
+                if model in known:
+                    self._fitting.add((index, field, model))
+        return about
+
+    def _about(self, index: str) -> _About | None:
+        """What is known of an index; None where a role may search it but not look at it."""
+        if index not in self._abouts:
+            try:
+                self._abouts[index] = self._ask(index)
+            except RequestError as error:
+                if error.status != 403:
+                    raise
+                self._abouts[index] = None
+        return self._abouts[index]
+
+    def _ask(self, index: str) -> _About:
+        """Of an alias to several indices: the fields of all, the settings of the first."""
+        answer = self._send("GET", _path(index), index=index)
+        indices = [answer[name] for name in sorted(answer)]
+        if not indices:
+            raise DestinationError(no_index(self.info.url, index))
+        mapping: dict[str, Any] = dict(indices[0]["mappings"])
+        mapping["properties"] = {}
+        for one in indices:
+            mapping["properties"] |= one["mappings"].get("properties", {})
+        settings = [one["settings"]["index"] for one in indices]
+        return _About(mapping, settings[0], ",".join(one["uuid"] for one in settings))
+
+
+def _outcome(item: Mapping[str, Any]) -> Outcome:
+    error = item.get("error")
+    return Outcome(item["_id"], item["status"], reason(error) if error else None)
+
+
+def _rows(
+    first: list[dict[str, Any]], rest: Iterator[list[dict[str, Any]]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    for page in chain([first], rest):
+        yield from ((hit["_id"], hit.get("_source", {})) for hit in page)
+
+
+def _path(*parts: str) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()

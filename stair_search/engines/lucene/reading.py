@@ -1,0 +1,80 @@
+"""An engine's answer to a search as hits with their reasons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from stair_search.engines.base import Hit, Hits
+from stair_search.engines.lucene.compile import number, part_names
+from stair_search.engines.parts import scoring_parts
+from stair_search.queries import Constant, Match, Query, Reason, Tokens, token_reasons
+
+# "weight(caption:dog in 12) [PerFieldSimilarity], result of:"
+_WEIGHT = re.compile(r"weight\((?:Synonym\()?(.+) in \d+\)")
+
+
+def hits(query: Query, answer: Mapping[str, Any], hidden: Collection[str], why: bool) -> Hits:
+    """hidden: fields that were read for the reasons and are nobody's business."""
+    found = answer["hits"]
+    names = part_names(query) if why else {}
+    return Hits(
+        found["total"]["value"],
+        found["total"]["relation"],
+        float(answer["took"]),
+        [_hit(query, one, hidden, names if why else None) for one in found["hits"]],
+    )
+
+
+def _hit(
+    query: Query, hit: Mapping[str, Any], hidden: Collection[str], names: Mapping[Query, str] | None
+) -> Hit:
+    source = hit.get("_source", {})
+    reasons = [] if names is None else _why(query, hit, names)
+    shown = {name: value for name, value in source.items() if name not in hidden}
+    return Hit(hit["_id"], float(hit["_score"] or 0), shown, reasons)
+
+
+def _why(query: Query, hit: Mapping[str, Any], names: Mapping[Query, str]) -> list[Reason]:
+    matched = hit.get("matched_queries", [])
+    reasons: list[Reason] = []
+    fields: set[str] = set()
+    for part in scoring_parts(query, lambda node: node not in names or names[node] in matched):
+        match part:
+            case Tokens():
+                reasons += token_reasons(part, hit.get("_source", {}))
+            case Match(field):
+                fields.add(field)
+            case Constant(_, score, name):
+                reasons.append(Reason(name, "", number(score), None, number(score)))
+    if fields:
+        reasons += _word_reasons(hit.get("_explanation", {}), fields)
+    return sorted(reasons, key=lambda reason: -reason.score)
+
+
+def _word_reasons(explanation: Mapping[str, Any], fields: Collection[str]) -> Iterator[Reason]:
+    """What each word of a text field added, wherever it stands in the explanation."""
+    said: str = explanation.get("description", "")
+    if said.startswith("match on required clause"):
+        return  # a filter, which adds nothing
+    weight = _WEIGHT.match(said)
+    if weight is None:
+        for detail in explanation.get("details", []):
+            yield from _word_reasons(detail, fields)
+        return
+    for field in fields:
+        if weight[1].startswith(f"{field}:"):
+            word = weight[1].removeprefix(f"{field}:")
+            score = float(explanation["value"])
+            yield Reason(field, word, _boost(explanation), None, score)
+
+
+def _boost(explanation: Mapping[str, Any]) -> float:
+    """The boost within a word's weight, without the factor of LegacyBM25; 1 where none is told."""
+    for detail in explanation.get("details", []):
+        if detail.get("description") == "boost":
+            return float(detail["value"])
+        if detail.get("description", "").startswith("score("):
+            return _boost(detail)
+    return 1.0
