@@ -5,6 +5,7 @@ What goes wrong with one photo is a `PhotoError` with its reason in one line.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 import time
@@ -19,14 +20,20 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from .files import read
 from .photo import PhotoError, Prepared, Result, Work
 
-# What photos come in. The rest of Pillow's readers are left out: one of them runs Ghostscript.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO", "AVIF", "JPEG2000", "PPM")
-
 MOST_PIXELS = 2 * 89_478_485
-"""179 megapixels: where Pillow itself stops at a decompression bomb. Checked before decoding."""
+"""179 megapixels: where Pillow itself stops at a decompression bomb, unless told otherwise."""
 
-# Between half of the limit and the limit Pillow warns; the limit is enough.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+# On odd metadata and between half of the limit and the limit; photos are whole or refused.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """What photos come in. Pillow's other readers stay out: one of them runs Ghostscript."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)  # AVIF may be left out of a build
 
 
 def decode(data: bytes) -> Image.Image:
@@ -36,7 +43,7 @@ def decode(data: bytes) -> Image.Image:
     # Another library in this process may have switched it on, and grey bands would be indexed.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
-        with Image.open(BytesIO(data), formats=FORMATS) as photo:
+        with Image.open(BytesIO(data), formats=_formats()) as photo:
             _check_size(*photo.size)
             photo.load()
             return _rgb(_upright(photo))
@@ -44,8 +51,8 @@ def decode(data: bytes) -> Image.Image:
         raise PhotoError(
             "not a photo: the content is none of JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF"
         ) from None
-    except Image.DecompressionBombError:
-        raise PhotoError(f"too large: more than {MOST_PIXELS:,} pixels") from None
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"too large: {_line(error)}") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise PhotoError(_broken(error)) from None
     except (MemoryError, OverflowError, RuntimeError, TypeError, LookupError) as error:

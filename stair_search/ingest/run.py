@@ -172,8 +172,9 @@ def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Rep
             try:
                 for result in results.next(TICK):
                     tally.counts[result.state] += 1
+                tell(tally.progress())
             except queue.Empty:
-                pass
+                tell(tally.progress())
             except StopIteration:
                 break
             except KeyboardInterrupt:
@@ -182,7 +183,6 @@ def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Rep
                 interrupted = True
                 state.stop.set()
                 tell(Progress(notice="interrupted: writing what is encoded; again to drop it"))
-            tell(tally.progress())
     except StairError:
         if not interrupted:  # else what was on its way is dropped: it is not in the ledger
             raise

@@ -1,0 +1,355 @@
+"""A job's life: what is written, and what the same command does the second time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stair_search.engines import connect
+from stair_search.engines.base import Document, Engine
+from stair_search.errors import DestinationError, ModelError, UsageError
+from stair_search.fields import Fields
+from stair_search.ingest import Progress, failures, jobs, retry, run, verify
+from stair_search.ingest.job import locked
+from stair_search.ingest.photo import uri_of
+from tests.ingest.conftest import MakeJob, counts, make_photo
+from tests.ingest.standin import ColourEncoder
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return path
+
+
+class TestDocuments:
+    def test_fields(self, photos: Path, make_job: MakeJob, engine: Engine) -> None:
+        write(photos / "c.csv", "image,caption,taken by", "0.jpg,red,Ann", "0.jpg,a wall,Bo")
+        make_job(photos, captions=photos / "c.csv")()
+        document = engine.get("photos", uri_of(photos / "0.jpg"))
+        assert document is not None
+        (tokens,) = document["stair"]
+        assert {"red7", "______", "##__"} <= set(tokens)
+        assert document["stair_tokens"][0] in ("red7", "green0", "blue0")
+        assert "..." in document["stair_tokens"]
+        assert document["stair_model"] == "colours-1-abc"
+        assert len(document["stair_hash"]) == 64
+        assert document["image"] == uri_of(photos / "0.jpg")
+        assert (document["width"], document["height"]) == (40, 30)
+        assert document["caption"] == ["red", "a wall"]
+        assert document["taken by"] == ["Ann", "Bo"]
+
+    def test_size_is_that_of_the_upright_photo(self, tmp_path: Path, make_job: MakeJob) -> None:
+        photo = make_photo(tmp_path / "p" / "0.jpg", size=(40, 30))
+        from PIL import Image
+
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.open(photo).save(photo, exif=exif)
+        job = make_job(photo)
+        job()
+        ((_, document),) = job.documents("width", "height").items()
+        assert (document["width"], document["height"]) == (30, 40)
+
+    def test_other_field_names(self, photos: Path, make_job: MakeJob) -> None:
+        job = make_job(photos, fields=Fields(token="look", image="file"))
+        job()
+        for name, document in job.documents("look_model", "look_hash", "file").items():
+            assert document["file"] == name
+            assert set(document) == {"look_model", "look_hash", "file"}
+        assert job(dry_run=True).unchanged == 6
+
+
+class TestResume:
+    def test_the_second_run_finds_all_unchanged(
+        self, photos: Path, make_job: MakeJob, encoder: ColourEncoder, engine: Engine
+    ) -> None:
+        job = make_job(photos)
+        assert counts(job()) == (6, 0, 0)
+        assert "made" in job.notices[0]
+        assert any(notice.startswith("at most 208 photos") for notice in job.notices)
+        assert counts(job()) == (0, 6, 0)
+        assert encoder.encoded() == 6
+        assert verify(job.settings.home, engine) == (6, 6, [], [])
+
+    def test_a_touched_photo_is_read_and_not_encoded(
+        self, photos: Path, make_job: MakeJob, encoder: ColourEncoder
+    ) -> None:
+        job = make_job(photos)
+        job()
+        os.utime(photos / "0.jpg", ns=(1, 1))
+        assert counts(job()) == (0, 6, 0)
+        assert job().stages["decode"]["items"] == 0  # its new time is in the ledger
+        assert encoder.encoded() == 6
+
+    def test_a_changed_photo_is_encoded(
+        self, photos: Path, make_job: MakeJob, encoder: ColourEncoder, engine: Engine
+    ) -> None:
+        job = make_job(photos)
+        job()
+        make_photo(photos / "0.jpg", "white")
+        assert counts(job()) == (1, 5, 0)
+        document = engine.get("photos", uri_of(photos / "0.jpg"))
+        assert document is not None
+        assert "red7" in document["stair"][0]
+        assert "green7" in document["stair"][0]
+        assert "green0" not in document["stair"][0]
+        assert encoder.encoded() == 7
+
+    def test_new_and_vanished_photos(self, photos: Path, make_job: MakeJob, engine: Engine) -> None:
+        job = make_job(photos)
+        job()
+        (photos / "1.jpg").unlink()
+        make_photo(photos / "3.jpg", "orange")
+        assert counts(job()) == (1, 5, 0)
+        assert engine.count("photos") == 7  # nothing is deleted
+
+    def test_a_changed_caption_is_written(
+        self, photos: Path, make_job: MakeJob, engine: Engine
+    ) -> None:
+        csv = write(photos / "c.csv", "image,caption,by", "0.jpg,red,Ann", "1.jpg,green,Ann")
+        job = make_job(csv)
+        assert counts(job()) == (2, 0, 0)
+        write(csv, "image,caption,by", "0.jpg,crimson,", "1.jpg,green,Ann")
+        assert counts(job()) == (1, 1, 0)
+        document = engine.get("photos", uri_of(photos / "0.jpg"))
+        assert document is not None
+        assert document["caption"] == "crimson"
+        assert not document.get("by")  # a field that its source has no more is emptied
+
+    def test_a_recreated_index_is_filled_again(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, encoder: ColourEncoder, url: str
+    ) -> None:
+        job = make_job(photos)
+        job()
+        job.engine.close()
+        for file in tmp_path.glob("stair.db*"):
+            file.unlink()
+        job.engine = connect(url)
+        assert job(dry_run=True).indexed == 6
+        assert counts(job()) == (6, 0, 0)
+        assert encoder.encoded() == 12
+        assert verify(job.settings.home, job.engine).equal
+
+    def test_another_model_is_refused_before_anything_is_encoded(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path
+    ) -> None:
+        job = make_job(photos)
+        job()
+        other = ColourEncoder("colours-2", log=tmp_path / "other.log")
+        with pytest.raises(ModelError) as raised:
+            job(encoder=other)
+        assert "holds tokens of model colours-1-abc; colours-2 is colours-2-abc" in str(
+            raised.value
+        )
+        assert raised.value.exit_code == 4
+        assert other.encoded() == 0
+
+    def test_an_index_that_cannot_hold_tokens_is_refused(
+        self, photos: Path, make_job: MakeJob, engine: Engine
+    ) -> None:
+        engine.create("photos", {"mappings": {"properties": {"stair": {"type": "keyword"}}}})
+        with pytest.raises(ModelError, match="'stair' is 'keyword', not 'rank_features'"):
+            make_job(photos)()
+
+    def test_a_broken_photo_keeps_its_document_and_is_tried_again(
+        self, photos: Path, make_job: MakeJob, engine: Engine, encoder: ColourEncoder
+    ) -> None:
+        job = make_job(photos)
+        job()
+        good = (photos / "0.jpg").read_bytes()
+        (photos / "0.jpg").write_bytes(good[:300])
+        for _ in range(2):
+            assert counts(job()) == (0, 5, 1)
+        assert engine.count("photos") == 6
+        assert verify(job.settings.home, engine).equal
+        (photos / "0.jpg").write_bytes(good)
+        assert counts(job()) == (0, 6, 0)
+        assert encoder.encoded() == 6
+
+    def test_one_photo_through_two_sources_is_one_document(
+        self, photos: Path, make_job: MakeJob, engine: Engine
+    ) -> None:
+        csv = write(photos / "c.csv", "image,id", "0.jpg,A1")
+        job = make_job(photos, photos / "below", photos / "0.jpg", csv)
+        assert counts(job()) == (6, 0, 0)
+        assert engine.count("photos") == 6
+        assert engine.get("photos", "A1") is not None
+
+    def test_two_photos_of_one_id_are_told_apart(self, photos: Path, make_job: MakeJob) -> None:
+        one = write(photos / "1.csv", "image,id", "0.jpg,A1")
+        two = write(photos / "2.csv", "image,id", "1.jpg,A1")
+        job = make_job(one, two)
+        assert counts(job()) == (1, 0, 1)
+        (failure,) = failures(job.settings.home)
+        assert failure.id == uri_of(photos / "1.jpg")
+        assert failure.reason == f"its id 'A1' is that of {uri_of(photos / '0.jpg')} already"
+
+    def test_an_empty_folder_and_an_empty_csv(self, tmp_path: Path, make_job: MakeJob) -> None:
+        (tmp_path / "empty").mkdir()
+        csv = write(tmp_path / "c.csv", "image,caption")
+        job = make_job(tmp_path / "empty", csv)
+        assert counts(job()) == (0, 0, 0)
+        assert job.notices[-1].startswith("no photos in ")
+
+
+class TestFolder:
+    def test_what_it_keeps(self, photos: Path, make_job: MakeJob) -> None:
+        (photos / "bad.jpg").write_bytes(b"x")
+        job = make_job(photos, url="http://me:secret@host:9200/?token=secret")
+        report = job()
+        home = job.settings.home
+        assert json.loads((home / "report.json").read_text()) == report.to_dict()
+        assert set(report.to_dict()) == {
+            "job",
+            "seen",
+            "indexed",
+            "unchanged",
+            "failed",
+            "seconds",
+            "images_per_second",
+            "bottleneck",
+            "stages",
+        }
+        assert report.exit_code == 1
+        assert report.stages["encode"]["items"] == 6
+        (line,) = (home / "failures.ndjson").read_text().splitlines()
+        assert json.loads(line)["id"] == uri_of(photos / "bad.jpg")
+        for file in home.iterdir():
+            assert b"secret" not in file.read_bytes(), file
+
+    def test_it_follows_from_sources_url_index_and_model(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+        job = make_job(photos, folder=None)
+        home = job.settings.home
+        assert home.is_relative_to(tmp_path / "state" / "stair-search" / "jobs")
+        assert replace(job.settings, index="other").home != home
+        assert replace(job.settings, url="sqlite:other.db").home != home
+        assert replace(job.settings, captions=photos / "c.csv").home == home
+        monkeypatch.chdir(photos)
+        assert replace(job.settings, sources=(".",)).home == home
+        job()
+        (past,) = jobs()
+        assert past.folder == home
+        assert past.settings == replace(job.settings, folder=home)
+        assert past.report is not None
+        assert past.report.indexed == 6
+
+    def test_a_job_that_runs_is_left_alone(self, photos: Path, make_job: MakeJob) -> None:
+        job = make_job(photos)
+        job()
+        with locked(job.settings.home), pytest.raises(UsageError, match="in another process"):
+            job()
+        assert counts(job()) == (0, 6, 0)
+
+    def test_no_job(self, tmp_path: Path, engine: Engine) -> None:
+        with pytest.raises(UsageError, match="is no job's folder"):
+            verify(tmp_path, engine)
+        with pytest.raises(UsageError, match="is no job's folder"):
+            next(failures(tmp_path))
+
+    def test_a_dry_run_writes_nothing(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, engine: Engine
+    ) -> None:
+        job = make_job(photos)
+        (photos / "empty.jpg").touch()
+        before = sorted(tmp_path.rglob("*"))
+        assert counts(job(dry_run=True)) == (6, 0, 1)
+        assert "would be made" in job.notices[0]
+        assert sorted(tmp_path.rglob("*")) == before
+        job()
+        make_photo(photos / "0.jpg", "white")
+        assert counts(job(dry_run=True)) == (1, 5, 1)
+        assert counts(job()) == (1, 5, 1)
+
+
+class TestRetryAndVerify:
+    def test_only_the_failures_again(
+        self, photos: Path, make_job: MakeJob, engine: Engine, encoder: ColourEncoder
+    ) -> None:
+        good = (photos / "0.jpg").read_bytes()
+        (photos / "0.jpg").write_bytes(b"")
+        (photos / "bad.jpg").write_bytes(b"x")
+        job = make_job(photos)
+        assert counts(job()) == (5, 0, 2)
+        (photos / "0.jpg").write_bytes(good)
+        make_photo(photos / "new.jpg")
+        assert counts(retry(job.settings.home, engine, encoder=encoder)) == (1, 0, 1)
+        assert [f.id for f in failures(job.settings.home)] == [uri_of(photos / "bad.jpg")]
+
+    def test_what_is_missing_or_stale_is_found_and_put_right(
+        self, photos: Path, make_job: MakeJob, engine: Engine, encoder: ColourEncoder
+    ) -> None:
+        job = make_job(photos)
+        job()
+        home = job.settings.home
+        ids = sorted(job.documents())
+        _forget(engine, ids[0], make_job, photos)
+        engine.bulk("photos", [Document(ids[1], {"stair_hash": "other"})])
+        stray = uri_of(photos / "stray.jpg")
+        engine.bulk("photos", [Document(stray, {"width": 1}), Document("not ours", {"width": 1})])
+        for _ in range(2):
+            assert verify(home, engine) == (6, 5, [ids[0]], sorted([ids[1], stray]))
+        assert counts(retry(home, engine, encoder=encoder)) == (2, 0, 0)
+        assert verify(home, engine) == (6, 6, [], [stray])
+
+
+def _forget(engine: Engine, id: str, make_job: MakeJob, photos: Path) -> None:
+    """Takes one document out of an embedded index; the interface of an engine has no delete yet."""
+    path = engine.info.url.removeprefix("sqlite:")
+    import sqlite3
+
+    with sqlite3.connect(path) as db:
+        assert db.execute("DELETE FROM documents WHERE id = ?", (id,)).rowcount == 1
+
+
+class TestInterrupt:
+    def test_what_is_encoded_is_written(
+        self, tmp_path: Path, make_job: MakeJob, encoder: ColourEncoder, engine: Engine
+    ) -> None:
+        for n in range(120):
+            make_photo(tmp_path / "many" / f"{n:03}.png", "red")
+        encoder.seconds = 0.01
+        job = make_job(tmp_path / "many", encode_batch=8)
+        heard: list[Progress] = []
+
+        def hear(progress: Progress) -> None:
+            heard.append(progress)
+            if encoder.encoded() >= 24 and threading.current_thread() is threading.main_thread():
+                encoder.seconds = 0.0
+                if not any("interrupted" in (p.notice or "") for p in heard):
+                    os.kill(os.getpid(), 2)
+
+        with pytest.raises(KeyboardInterrupt):
+            run(job.settings, engine, encoder=encoder, progress=hear)
+        once = encoder.encoded()
+        assert 24 <= once < 120
+        checked = verify(job.settings.home, engine)
+        assert checked.equal
+        assert checked.expected == once
+        assert counts(job()) == (120 - once, once, 0)
+        assert encoder.encoded() == 120
+
+    def test_a_destination_that_is_gone(
+        self, photos: Path, make_job: MakeJob, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = make_job(photos)
+
+        def gone(*_: object) -> None:
+            raise DestinationError("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "bulk", gone)
+            with pytest.raises(DestinationError, match="the disk is full"):
+                job()
+        assert counts(job()) == (6, 0, 0)
+        shutil.rmtree(job.settings.home)
+        assert counts(job()) == (6, 0, 0)  # without its ledger: written again, nothing twice
+        assert engine.count("photos") == 6

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+import pytest
+
+from stair_search.errors import UsageError
+from stair_search.fields import Fields
+from stair_search.ingest.photo import Photo, id_of, uri_of
+from stair_search.ingest.sources import Sources
+from tests.ingest.conftest import make_photo
+
+
+def found(*names: Path, captions: Path | None = None) -> list[Photo]:
+    return list(Sources([str(name) for name in names], captions, Fields()))
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    return path
+
+
+class TestFolders:
+    def test_everything_below_in_an_order_that_stays(self, photos: Path) -> None:
+        names = [Path(photo.path).relative_to(photos) for photo in found(photos)]
+        assert [str(n) for n in names] == [
+            "0.jpg",
+            "1.jpg",
+            "2.jpg",
+            "below/0.jpg",
+            "below/1.png",
+            "below/2.webp",
+        ]
+
+    def test_same_names_in_two_folders_are_two_photos(self, photos: Path) -> None:
+        ids = {photo.id for photo in found(photos) if photo.path.endswith("0.jpg")}
+        assert ids == {uri_of(photos / "0.jpg"), uri_of(photos / "below" / "0.jpg")}
+
+    def test_what_is_no_photo_by_name_and_content_is_left_out(self, photos: Path) -> None:
+        (photos / "notes.txt").write_text("not a photo")
+        (photos / ".hidden.jpg").write_bytes((photos / "0.jpg").read_bytes())
+        make_photo(photos / ".thumbnails" / "0.jpg")
+        os.mkfifo(photos / "pipe")
+        (photos / "really-a-photo.dat").write_bytes((photos / "below" / "2.webp").read_bytes())
+        names = {Path(photo.path).name for photo in found(photos)}
+        assert names == {"0.jpg", "1.jpg", "2.jpg", "1.png", "2.webp", "really-a-photo.dat"}
+
+    def test_a_loop_of_links_ends(self, photos: Path) -> None:
+        (photos / "below" / "up").symlink_to(photos)
+        (photos / "self.jpg").symlink_to("self.jpg")
+        paths = [photo.path for photo in found(photos)]
+        assert len(paths) == 7  # the link to itself counts by its name, and cannot be read
+
+    def test_a_link_and_its_file_are_one_photo(self, photos: Path) -> None:
+        (photos / "link.jpg").symlink_to(photos / "0.jpg")
+        assert len({photo.id for photo in found(photos)}) == 6
+
+    def test_a_name_in_odd_bytes_survives(self, tmp_path: Path) -> None:
+        raw = os.fsencode(tmp_path) + b"/caf\xe9 #1%.jpg"
+        photo = make_photo(tmp_path / "a.jpg")
+        photo.rename(os.fsdecode(raw))
+        (one,) = found(tmp_path)
+        assert os.fsencode(one.path) == raw
+        assert one.id.isascii()
+        assert unquote_to_bytes(one.uri.removeprefix("file://")) == raw
+
+    def test_a_long_name_has_a_hash_as_id(self) -> None:
+        long = "file:///" + "x" * 600
+        assert len(id_of(long)) < 100
+        assert id_of(long) == id_of(long) != id_of(long + "y")
+
+    def test_a_missing_source_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="'nowhere': there is no such file or folder"):
+            Sources(["nowhere"], None, Fields())
+        with pytest.raises(UsageError, match="''"):
+            Sources([""], None, Fields())
+
+    def test_a_source_named_itself_always_counts(self, tmp_path: Path) -> None:
+        note = tmp_path / ".notes.txt"
+        note.write_text("x")
+        assert [photo.path for photo in found(note)] == [str(note)]
+
+
+class TestManifests:
+    def test_rows_of_one_image_are_one_photo(self, photos: Path) -> None:
+        csv = write(
+            photos / "c.csv",
+            "image,caption,split",
+            "0.jpg,a red thing,test",
+            "below/1.png,,train",
+            '0.jpg,"red, all over",test',
+            "./0.jpg,a red thing,test",
+        )
+        first, second = found(csv)
+        assert first.id == uri_of(photos / "0.jpg")
+        assert first.columns == {"caption": ["a red thing", "red, all over"], "split": "test"}
+        assert second.columns == {"split": "train"}
+        assert Sources([str(csv)], None, Fields()).columns == ["split"]
+
+    def test_images_lie_beside_the_csv_below_images_or_anywhere(
+        self, tmp_path: Path, photos: Path
+    ) -> None:
+        inside = make_photo(tmp_path / "images" / "x.jpg")
+        csv = write(tmp_path / "c.csv", "image", "x.jpg", str(photos / "0.jpg"), "photos/1.jpg")
+        assert [photo.path for photo in found(csv)] == [
+            str(inside),
+            str(photos / "0.jpg"),
+            str(photos / "1.jpg"),
+        ]
+
+    def test_ids_and_a_bom(self, photos: Path) -> None:
+        csv = photos / "c.csv"
+        csv.write_bytes(b"\xef\xbb\xbfid,image\nA1,0.jpg\n,1.jpg\n")
+        assert [photo.id for photo in found(csv)] == ["A1", uri_of(photos / "1.jpg")]
+
+    def test_captions_join_by_file_or_by_relative_name(self, tmp_path: Path, photos: Path) -> None:
+        captions = write(
+            tmp_path / "c.csv",
+            "image,caption",
+            "below/1.png,white",
+            f"{photos / '0.jpg'},red",
+            "1.png,of no folder",
+        )
+        told = {Path(p.path).name: p.columns for p in found(photos, captions=captions)}
+        assert told["1.png"] == {"caption": "white"}
+        assert told["0.jpg"] in ({"caption": "red"}, {})  # two files of this name
+        by_path = {p.path: p.columns for p in found(photos, captions=captions)}
+        assert by_path[str(photos / "0.jpg")] == {"caption": "red"}
+        assert by_path[str(photos / "below" / "0.jpg")] == {}
+
+    def test_a_row_that_is_wrong_costs_its_photo_alone(self, photos: Path) -> None:
+        csv = write(photos / "c.csv", "image,caption", "0.jpg,a,b", ",nothing", "1.jpg,good")
+        first, second, third = found(csv)
+        assert first.problem is not None
+        assert first.problem.endswith("c.csv, line 2: 3 cells under 2 columns")
+        assert second.problem is not None
+        assert second.problem.endswith("line 3: no image is named")
+        assert third.problem is None
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"", "is empty"),
+            (b"file,caption\n", "no column 'image'; found: 'file', 'caption'"),
+            (b"image;caption\n", "no column 'image'; found: 'image;caption'"),
+            (b"image,stair\n", "'stair' is a field that stair-search fills itself"),
+            (b"image,stair_model\n", "'stair_model' is a field that stair-search fills"),
+            (b"image,width\n", "'width' is a field"),
+            (b"image,a.b\n", "'a.b' cannot be a field"),
+            (b"image,_id\n", "'_id' cannot be a field"),
+            (b"image,a,a\n", "'a' stands twice"),
+            (b"image,\n", "column 2 has no name"),
+            (b"image,caption\n0.jpg,caf\xe9\n", "0xe9 is not UTF-8"),
+            ("image\n0.jpg\n".encode("utf-16"), "is UTF-16"),
+            (b"image,caption\n0.jpg,a\0b\n", "line 2: a NUL byte"),
+            (b'image,caption\n0.jpg,"never closed\n', "near line"),
+            (b"image,id\n0.jpg,A\n1.jpg,A\n", "id 'A' stands with two uris"),
+            (b"image,id\n0.jpg,A\n0.jpg,B\n", "stands with two ids: A and B"),
+        ],
+    )
+    def test_a_csv_that_cannot_be_used(self, photos: Path, content: bytes, message: str) -> None:
+        csv = photos / "c.csv"
+        csv.write_bytes(content)
+        with pytest.raises(UsageError) as raised:
+            found(csv)
+        assert message in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+    def test_a_csv_is_taken_before_folders(self, photos: Path) -> None:
+        csv = write(photos / "c.csv", "image,caption", "below/1.png,white")
+        assert found(photos, csv)[0].columns == {"caption": "white"}
