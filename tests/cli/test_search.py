@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import Cli, fill
+
+
+def ids(cli: Cli, *args: str) -> list[str]:
+    result = cli("search", *args, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    return [hit["id"] for hit in json.loads(result.stdout)["hits"]]
+
+
+def test_hits_have_the_shape_of_the_contract_and_their_reasons_add_up(
+    cli: Cli, collection: list[str]
+) -> None:
+    result = cli(
+        "search",
+        "a",
+        "dog on the beach",
+        "--match",
+        "caption:sand^2",
+        *collection,
+        "--format",
+        "json",
+    )
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert list(found) == ["total", "total_relation", "took_ms", "hits"]
+    assert (found["total"], found["total_relation"]) == (2, "eq")
+    first = found["hits"][0]
+    assert first["id"] == "beach"
+    assert list(first) == ["id", "score", "source", "why"]
+    assert first["source"]["caption"] == "a dog on the beach, sand"
+    assert [list(reason) for reason in first["why"]] == [
+        ["part", "token", "query", "image", "score"]
+    ] * 3
+    assert {r["token"] for r in first["why"]} == {"dog", "beach", "sand"}
+    assert np.isclose(sum(r["score"] for r in first["why"]), first["score"], rtol=1e-5)
+
+
+def test_rules(cli: Cli, collection: list[str]) -> None:
+    dogs = ["search", "dog", *collection]
+    assert ids(cli, *dogs[1:]) == ["beach", "people"]
+    assert ids(cli, *dogs[1:], "--without", "person") == ["beach"]
+    assert ids(cli, *dogs[1:], "--without", "person:0.01") == ["beach"]
+    assert ids(cli, *dogs[1:], "--without", "person:9") == ["beach", "people"]
+    assert ids(cli, *dogs[1:], "--require", "Person") == ["people"]
+    assert ids(cli, *dogs[1:], "--filter", "licence=by") == ["people"]
+    assert ids(cli, *dogs[1:], "--size", "1") == ["beach"]
+    assert ids(cli, "--require", "bus", *collection) == ["bus"]
+    assert ids(cli, "--match", "caption:couch", *collection) == ["cat"]
+
+
+def test_words_that_say_nothing_find_nothing_and_say_so(cli: Cli, collection: list[str]) -> None:
+    for words in ("the of", "xylophone", "!!", "xylophone --filter licence=by"):
+        result = cli("search", *words.split(), *collection)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "says nothing to the model" in result.stderr
+        assert "no hits" in result.stderr
+    assert ids(cli, "xylophone", "--match", "caption:couch", *collection) == ["cat"]
+
+
+def test_ten_thousand_words(cli: Cli, sqlite: list[str]) -> None:
+    assert ids(cli, " ".join(f"dog{i} beach" for i in range(5000)), *sqlite) == ["beach", "people"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        (["--without", "dogg"], "no such token, so it leaves nothing out; near it: dog"),
+        (["--require", "beaches"], "no such token, so nothing can match; near it: beach"),
+        (["--require", "red bus"], "near it: red, bus"),
+        (["--without", "running"], "near it: ##ning, run"),
+    ],
+)
+def test_a_token_that_is_none_brings_a_warning_that_names_near_ones(
+    cli: Cli, sqlite: list[str], flags: list[str], told: str
+) -> None:
+    result = cli("search", "dog", *flags, *sqlite)
+    assert result.exit_code == 0
+    assert told in result.stderr
+
+
+def test_a_token_that_no_photo_holds_brings_a_warning(cli: Cli, sqlite: list[str]) -> None:
+    result = cli("search", "dog", "--without", ":", *sqlite)
+    assert "no photo in 'photos' holds it" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "nothing is asked"),
+        ([""], "nothing is asked"),
+        (["  "], "nothing is asked"),
+        (["dog", "--match", "title:dog"], "no field 'title'; it has caption"),
+        (["dog", "--filter", "licens=cc0"], "no field 'licens'; it has caption"),
+        (["dog", "--match", "licence:cc0"], "licence"),
+        (["dog", "--match", "caption"], "FIELD:TEXT"),
+        (["dog", "--filter", "licence"], "FIELD=VALUE"),
+        (["dog", "--without", "dog:x"], "TOKEN:MIN"),
+        (["dog", "--match", "caption:" + " ".join(map(str, range(2000)))], "engines take 1024"),
+        (["dog", "--size", "0"], "--size"),
+        (["--image", "/nowhere/x.jpg"], "/nowhere/x.jpg: no such file"),
+        (["--image", __file__], "not a photo"),
+    ],
+)
+def test_what_cannot_be_asked_ends_with_2_and_one_line(
+    cli: Cli, sqlite: list[str], args: list[str], told: str
+) -> None:
+    result = cli("search", *args, *sqlite)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert told in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1 or "Usage:" in result.stderr
+
+
+def test_an_index_that_is_not_there_ends_with_3_and_makes_no_file(
+    cli: Cli, sqlite: list[str], tmp_path: Path
+) -> None:
+    result = cli("search", "dog", *sqlite, "--index", "nope")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert "no index 'nope'" in result.stderr
+    result = cli("search", "dog", *sqlite, "--url", f"sqlite:{tmp_path}/none.db")
+    assert result.exit_code == 3
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_an_index_of_another_model_ends_with_4(
+    cli: Cli, sqlite: list[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in tiny_model.iterdir():
+        (other / file.name).write_bytes(file.read_bytes())
+    (other / "model.json").write_text((tiny_model / "model.json").read_text().replace('"1"', '"2"'))
+    result = cli("search", "dog", *sqlite, "--model", str(other))
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "tiny-1-" in result.stderr
+    assert "tiny-2-" in result.stderr
+
+
+def test_a_model_that_is_not_there_ends_with_4(cli: Cli, sqlite: list[str]) -> None:
+    result = cli("search", "dog", *sqlite, "--model", "startr")
+    assert result.exit_code == 4
+    assert "starter" in result.stderr
+
+
+def test_a_table_for_people_obeys_nothing_that_a_caption_holds(
+    cli: Cli, sqlite: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stair_search import connect
+    from stair_search.engines import Document
+
+    engine = connect(sqlite[1])
+    evil = "\x1b]0;owned\x07\x1b[2Jdog\r\n\u202e" + "wide 狗" * 40
+    engine.bulk("photos", [Document("beach", {"caption": evil, "image": "http://x/\x1b[31m.jpg"})])
+    monkeypatch.setenv("COLUMNS", "60")
+    result = cli("search", "dog beach sand", *sqlite)
+    assert result.exit_code == 0
+    assert not {"\x1b", "\x07", "\r", "\u202e"} & set(result.stdout)
+    assert r"\x1b[31m" in result.stdout
+    caption = result.stdout.splitlines()[1]
+    assert caption.endswith("…")
+    assert len(caption) <= 60
+    assert "sand 0." in result.stdout
+
+
+def test_the_query_that_is_shown_works_when_sent(cli: Cli, collection: list[str]) -> None:
+    result = cli("search", "dog", "--without", "person", "--show-query", *collection)
+    assert result.exit_code == 0
+    body = json.loads(result.stdout)
+    url, index = collection[1], collection[3]
+    if url.startswith("sqlite:"):
+        assert "OpenSearch" in result.stderr
+        return
+    import urllib.request
+
+    assert f"{url}/{index}/_search" in result.stderr
+    request = urllib.request.Request(
+        f"{url}/{index}/_search",
+        json.dumps(body).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as answer:
+        hits = json.load(answer)["hits"]["hits"]
+    assert [hit["_id"] for hit in hits] == ["beach"]
+
+
+def test_ndjson_is_a_line_a_hit(cli: Cli, sqlite: list[str]) -> None:
+    result = cli("search", "dog", *sqlite, "--format", "ndjson")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["beach", "people"]
+
+
+def test_an_empty_index_has_no_hits(cli: Cli, tmp_path: Path, tiny_model: Path) -> None:
+    at = ["--url", f"sqlite:{tmp_path / 'empty.db'}"]
+    assert cli("index", "create", *at).exit_code == 0
+    result = cli("search", "dog", *at, "--model", tiny_model)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no hits" in result.stderr
+
+
+def test_an_alias_of_the_default_url_needs_no_option(
+    cli: Cli, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill("sqlite:stair.db", "photos", tiny_model)
+    monkeypatch.setenv("STAIR_SEARCH_MODEL", str(tiny_model))
+    assert ids(cli, "bus") == ["bus"]
