@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import ssl
 import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
@@ -12,8 +11,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from elasticsearch import Elasticsearch
-from opensearchpy import OpenSearch
+
+from stair_search import connect
+from stair_search.engines import Document, Engine
+from stair_search.errors import DestinationError
+from stair_search.mappings import index_body
+from stair_search.queries import Tokens
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -78,22 +81,34 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.docker
 @pytest.mark.timeout(1200)  # pulls two images of a gigabyte each
-def test_both_engines_score_rank_features_with_security_on(composed: Path) -> None:
-    elasticsearch = Elasticsearch(
-        "https://localhost:19200",
-        basic_auth=("elastic", PASSWORD),
-        ca_certs=str(composed / "ca.crt"),
-    )
-    opensearch = OpenSearch(
-        "https://localhost:19201",
-        http_auth=("admin", PASSWORD),
-        ssl_context=ssl.create_default_context(cafile=str(composed / "root-ca.pem")),
-    )
-    mapping = {"mappings": {"properties": {"stair": {"type": "rank_features"}}}}
-    clause = {"rank_feature": {"field": "stair.dog", "linear": {}, "boost": 2.0}}
-    client: Any
-    for client in (elasticsearch, opensearch):
-        client.indices.create(index="t", body=mapping)
-        client.index(index="t", id="1", body={"stair": {"dog": 1.2}}, refresh=True)
-        found = client.search(index="t", body={"query": clause})
-        assert found["hits"]["hits"][0]["_score"] == pytest.approx(2.3984375)
+@pytest.mark.parametrize(
+    ("product", "port", "user", "ca"),
+    [
+        ("elasticsearch", 19200, "elastic", "ca.crt"),
+        ("opensearch", 19201, "admin", "root-ca.pem"),
+    ],
+)
+def test_the_engine_scores_tokens_with_security_on(
+    product: str, port: int, user: str, ca: str, composed: Path
+) -> None:
+    url, ca_certs = f"https://localhost:{port}", str(composed / ca)
+    with pytest.raises(DestinationError):
+        connect(url, ca_certs=ca_certs).exists("photos")
+    with pytest.raises(DestinationError):  # TLS is verified
+        connect(url, username=user, password=PASSWORD).exists("photos")
+    engine = connect(url, username=user, password=PASSWORD, ca_certs=ca_certs)
+    assert engine.info.product == product
+    assert scored(engine, "photos") == {"1": pytest.approx(3.3476562)}
+
+
+def test_an_engine_without_security_scores_the_same(engine_url: str, index_name: str) -> None:
+    assert scored(connect(engine_url), index_name) == {"1": pytest.approx(3.3476562)}
+
+
+def scored(engine: Engine, index: str) -> dict[str, float]:
+    engine.create(index, index_body(engine.info.product))
+    document = {"stair": [{"dog": 1.2, "grass": 0.7}], "stair_model": "m"}
+    assert all(outcome.ok for outcome in engine.bulk(index, [Document("1", document)]))
+    engine.refresh(index)
+    found = engine.search(index, Tokens.of({"dog": 2.5, "grass": 0.5}, "m"))
+    return {hit.id: hit.score for hit in found.hits}
