@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import UsageError
 
 NAME = "stair-search.toml"
-SHARED = ("url", "index", "ca_certs", "insecure", "aws_region", "timeout", "format", "model")
+SHARED = ("url", "index", "ca_certs", "no_verify_certs", "aws_region", "timeout", "format", "model")
 SECRETS = ("username", "password", "api_key")
 
 

@@ -49,7 +49,7 @@ class Destination:
     index: str
     credentials: Credentials
     ca_certs: str | None
-    insecure: bool
+    verify_certs: bool
     cloud_id: str | None
     aws_region: str | None
     timeout: float
@@ -63,7 +63,7 @@ class Destination:
             self.url,
             **self.credentials._asdict(),
             ca_certs=self.ca_certs,
-            verify_certs=not self.insecure,
+            verify_certs=self.verify_certs,
             cloud_id=self.cloud_id,
             aws_region=self.aws_region,
             timeout=self.timeout,
@@ -72,8 +72,8 @@ class Destination:
     @contextmanager
     def open(self) -> Iterator[Engine]:
         """A connection that is closed at the end."""
-        if self.insecure and self.url.startswith("https:"):
-            warn(f"--insecure: nobody checks that {self.url} is who it says")
+        if not self.verify_certs and self.url.startswith("https:"):
+            warn(f"--no-verify-certs: nobody checks that {self.url} is who it says")
         with closing(self.connect()()) as engine:
             yield engine
 
@@ -87,7 +87,7 @@ def destination_options(command: F) -> F:
         url: str | None,
         index: str,
         ca_certs: str | None,
-        insecure: bool,
+        no_verify_certs: bool,
         aws_region: str | None,
         timeout: float,
         **kwargs: Any,
@@ -103,7 +103,7 @@ def destination_options(command: F) -> F:
             index=index,
             credentials=(in_url or _from_environment(url, cloud_id)) if remote else Credentials(),
             ca_certs=ca_certs,
-            insecure=insecure,
+            verify_certs=not no_verify_certs,
             cloud_id=cloud_id,
             aws_region=(aws_region or _region_of(url)) if remote else None,
             timeout=timeout,
@@ -138,8 +138,8 @@ _OPTIONS = (
         help="Certificates that vouch for the server (PEM).",
     ),
     click.option(
-        "--insecure",
-        envvar="STAIR_SEARCH_INSECURE",
+        "--no-verify-certs",
+        envvar="STAIR_SEARCH_NO_VERIFY_CERTS",
         is_flag=True,
         help="Do not check who the server is.",
     ),

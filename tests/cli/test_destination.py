@@ -27,7 +27,7 @@ def test_no_option_is_needed() -> None:
     destination = given()
     assert (destination.url, destination.index) == ("sqlite:stair.db", "photos")
     assert destination.credentials == Credentials()
-    assert not destination.insecure
+    assert destination.verify_certs
 
 
 def test_a_flag_wins_over_the_environment_and_the_first_variable_over_the_next() -> None:

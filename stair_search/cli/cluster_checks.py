@@ -1,0 +1,160 @@
+"""What `doctor` asks a cluster beyond what every engine tells: health, limits, rights, blocks.
+
+A role may not be allowed to ask; then the check says that it does not know, which is no fault.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..engines.base import Engine, RequestError
+from ..engines.checks import MOST_CLAUSES
+from .checks import Check
+
+if TYPE_CHECKING:
+    from ..engines.lucene.engine import Send
+
+MIB = 2**20
+LARGEST_REQUEST = 5 * MIB  # of ingest, see JobSettings.bulk_bytes
+RIGHTS = ("read", "write", "create_index", "view_index_metadata")
+CLAUSES = "indices.query.bool.max_clause_count"
+BLOCKS = ("read_only", "read_only_allow_delete", "write", "read", "metadata")
+
+
+def cluster_checks(engine: Engine, index: str) -> Iterator[Check]:
+    """Every check, each in requests of its own."""
+    send: Send = engine._send  # type: ignore[attr-defined]  # only doctor asks beyond the interface
+    for name, check in {
+        "health": _health,
+        "request size": _request_size,
+        "clauses": _clauses,
+        "permissions": _permissions,
+        "writable": _writable,
+    }.items():
+        try:
+            ok, detail, remedy = check(send, index)
+        except RequestError as error:
+            ok, detail, remedy = True, f"not known: {error}", ""
+        yield Check(name, ok, detail, "" if ok else remedy)
+
+
+Finding = tuple[bool, str, str]
+
+
+def _health(send: Send, index: str) -> Finding:
+    found = send("GET", "/_cluster/health")
+    detail = f"{found['status']}, {found['number_of_data_nodes']} data nodes"
+    return (
+        found["status"] != "red",
+        detail,
+        "some shards have no copy; GET /_cluster/health names them",
+    )
+
+
+def _request_size(send: Send, index: str) -> Finding:
+    nodes = send("GET", "/_nodes/http")["nodes"].values()
+    limit = min(node["http"]["max_content_length_in_bytes"] for node in nodes)
+    detail = (
+        f"at most {limit / MIB:.0f} MiB a request; ingest sends {LARGEST_REQUEST / MIB:.0f} MiB at "
+        "most"
+    )
+    return (
+        limit >= LARGEST_REQUEST,
+        detail,
+        "raise http.max_content_length; ingest halves meanwhile",
+    )
+
+
+def _clauses(send: Send, index: str) -> Finding:
+    params = {"include_defaults": "true", "filter_path": f"*.{CLAUSES}"}
+    told = send("GET", "/_cluster/settings", params=params)
+    found = [
+        _at(told[kind], CLAUSES) for kind in ("transient", "persistent", "defaults") if kind in told
+    ]
+    if not found:
+        return True, f"set by the engine itself; {MOST_CLAUSES} are asked at most", ""
+    limit = int(found[0])
+    detail = f"at most {limit} tokens, words and rules a query; {MOST_CLAUSES} are asked at most"
+    return (
+        limit >= MOST_CLAUSES,
+        detail,
+        f"set {CLAUSES} to {MOST_CLAUSES} in opensearch.yml or elasticsearch.yml",
+    )
+
+
+def _permissions(send: Send, index: str) -> Finding:
+    remedy = f"give the role these rights on {index!r}"
+    try:
+        asked = {"index": [{"names": [index], "privileges": list(RIGHTS)}]}
+        told = send("POST", "/_security/user/_has_privileges", body=json.dumps(asked).encode())
+    except RequestError as error:
+        if error.status == 403:
+            raise
+        return _tried(send, index, remedy)
+    held: Mapping[str, bool] = told["index"][index]
+    lacking = [right for right in RIGHTS if not held[right]]
+    detail = (
+        f"{told['username']} may {', '.join(right for right in RIGHTS if held[right]) or 'nothing'}"
+    )
+    return not lacking, detail + (f", but not {', '.join(lacking)}" if lacking else ""), remedy
+
+
+def _tried(send: Send, index: str, remedy: str) -> Finding:
+    """Without an engine that tells: an update of a document that is not there writes nothing."""
+    lacking = []
+    for right, method, path, body in (
+        ("search", "POST", f"/{index}/_search", b'{"size":0}'),
+        ("write", "POST", f"/{index}/_update/stair-search-doctor", b'{"doc":{}}'),
+    ):
+        try:
+            send(method, path, index=index, body=body)
+        except RequestError as error:
+            if error.status == 404 and "index" in str(error) and "document" not in str(error):
+                return True, "the index is not there yet, so that nothing could be tried", ""
+            if error.status in (401, 403) and "block" not in str(error):
+                lacking.append(right)
+    return (
+        not lacking,
+        f"may not {', '.join(lacking)}" if lacking else "may search and write",
+        remedy,
+    )
+
+
+def _writable(send: Send, index: str) -> Finding:
+    everywhere = {"include_defaults": "true", "filter_path": "*.cluster.blocks"}
+    blocks = [
+        f"cluster.blocks.{name}"
+        for kind in send("GET", "/_cluster/settings", params=everywhere).values()
+        for name, on in kind["cluster"]["blocks"].items()
+        if name.startswith("read_only") and on == "true"
+    ]
+    try:
+        settings = send("GET", f"/{index}/_settings", index=index)
+    except RequestError as error:
+        if error.status != 404:
+            raise
+        settings = {}
+    for one in settings.values():
+        told = one["settings"]["index"]
+        blocks += [
+            f"index.blocks.{name}" for name in BLOCKS if _on(told.get("blocks", {}).get(name))
+        ]
+        if _on(told.get("derived_source", {}).get("enabled")):
+            blocks.append("index.derived_source.enabled (it refuses rank_features)")
+    if not blocks:
+        return True, "nothing is read-only", ""
+    remedy = "make room on disk if it is full, then set them to null (PUT /INDEX/_settings)"
+    return False, f"set: {', '.join(blocks)}", remedy
+
+
+def _on(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _at(settings: Mapping[str, Any], path: str) -> Any:
+    found: Any = settings
+    for name in path.split("."):
+        found = found[name]
+    return found
