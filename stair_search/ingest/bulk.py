@@ -42,6 +42,8 @@ def write(
     have been yielded. `stop` ends the waiting between two attempts.
     """
     pending = list(documents)
+    if not pending:
+        return
     tries = tenacity.Retrying(
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
         stop=tenacity.stop_after_delay(retry_seconds) | tenacity.stop_when_event_set(stop),

@@ -8,15 +8,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from .decode import prepare
 from .job import JobSettings
 from .photo import Prepared, Result, Work
 from .pipe import Background, parallel
-from .stages import Run, encoded, written
+from .stages import Executor, Run, encoded, written
 
 
-def execute(run: Run, works: Iterator[Work | Result]) -> Generator[list[Result], None, None]:
+@contextmanager
+def executor(run: Run) -> Iterator[Executor]:
+    """Threads need no preparation."""
+    yield Executor(partial(_execute, run), in_flight(run.job))
+
+
+def _execute(run: Run, works: Iterator[Work | Result]) -> Generator[list[Result], None, None]:
     """Brings every photo to its final state; yields results that are in the ledger already."""
     threads = run.job.decode_threads or os.cpu_count() or 1
     meter = run.meters["decode"]

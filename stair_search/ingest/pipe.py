@@ -33,11 +33,19 @@ class Background(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        return self.next(None)
+        return self._taken(self._items.get())
 
-    def next(self, timeout: float | None) -> T:
-        """The next item; raises StopIteration at the end, queue.Empty after `timeout` seconds."""
-        item = self._items.get(timeout=timeout)
+    def next(self, timeout: float) -> T | None:
+        """The next item, None if there is none after `timeout` seconds.
+
+        Raises StopIteration at the end.
+        """
+        try:
+            return self._taken(self._items.get(timeout=timeout))
+        except queue.Empty:
+            return None
+
+    def _taken(self, item: tuple[T] | BaseException) -> T:
         if isinstance(item, BaseException):
             self._items.put(item)  # whoever asks again gets the same answer
             raise item
@@ -113,13 +121,15 @@ class Meter:
             self.seconds += seconds
             self.items += items
 
-    def timed(self, items: Iterator[T]) -> Generator[T, None, None]:
+    def timed(
+        self, items: Iterator[T], count: Callable[[T], int] = lambda _: 1
+    ) -> Generator[T, None, None]:
         """The same items; the time that it takes to get each is the stage's."""
         try:
             while True:
                 started = time.perf_counter()
                 item = next(items, None)
-                self.add(time.perf_counter() - started, item is not None)
+                self.add(time.perf_counter() - started, 0 if item is None else count(item))
                 if item is None:
                     return
                 yield item

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import queue
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -23,11 +23,10 @@ from .photo import Result, State, Work
 from .pipe import Background
 from .plan import plan
 from .sources import Sources
-from .stages import Run
+from .stages import Executor, Run
 
 Connect = Callable[[], Engine]
 Tell = Callable[[Progress], None]
-Execute = Callable[[Run, Iterator[Work | Result]], Iterator[list[Result]]]
 
 TICK = 0.25
 """Seconds between two calls of the caller's progress."""
@@ -161,19 +160,30 @@ def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Rep
         only_failed=only_failed,
         stop=state.stop,
     )
-    execute, bound = _executor(state)
-    tell(Progress(notice=f"job {job.home}"))
-    tell(Progress(notice=f"at most {bound} photos would be encoded again after a crash"))
+    with _executor(state) as executor:
+        tell(Progress(notice=f"job {job.home}"))
+        tell(
+            Progress(
+                notice=f"at most {executor.in_flight} photos would be encoded again after a crash"
+            )
+        )
+        report = _follow(state, Background(executor.execute(works), 4), tell)
+    if not report.seen and not only_failed:
+        tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
+    state.engine.refresh(job.index)
+    return report
+
+
+def _follow(state: Run, results: Background[list[Result]], tell: Tell) -> Report:
+    """Counts results until the last; leaves a report however it ends."""
+    job = state.job
     tally = _Tally(state)
-    results = Background(execute(state, works), 4)
     interrupted = False
     try:
         while True:
             try:
-                for result in results.next(TICK):
+                for result in results.next(TICK) or ():
                     tally.counts[result.state] += 1
-                tell(tally.progress())
-            except queue.Empty:
                 tell(tally.progress())
             except StopIteration:
                 break
@@ -195,19 +205,15 @@ def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Rep
     if interrupted:
         raise KeyboardInterrupt
     tell(tally.progress())
-    if not report.seen and not only_failed:
-        tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
-    state.engine.refresh(job.index)
     return report
 
 
-def _executor(state: Run) -> tuple[Execute, int]:
-    """The executor, and how many photos it may encode again after a kill."""
+def _executor(state: Run) -> AbstractContextManager[Executor]:
     if state.job.executor == "ray":
-        from . import ray
+        from . import ray  # only when asked for: it is heavy, and an extra
 
-        return ray.execute, ray.in_flight(state)
-    return local.execute, local.in_flight(state.job)
+        return ray.executor(state)
+    return local.executor(state)
 
 
 class _Tally:

@@ -12,14 +12,16 @@ import numpy as np
 
 from stair_search.engines.base import Document, Engine
 from stair_search.errors import StairError
+from stair_search.fields import Fields
 from stair_search.tokens import TokenWeights
+from stair_search.vocabulary import Vocabulary
 
 from . import bulk
 from .document import document, size
 from .encoder import Encoder
 from .job import JobSettings
 from .ledger import Ledger
-from .photo import Prepared, Result
+from .photo import Prepared, Result, Work
 from .pipe import Meter
 
 FLUSH_SECONDS = 2.0
@@ -49,6 +51,17 @@ class Run:
         return f"{name}: {several}busy {meter.share(seconds):.0%}".replace("%", " %")
 
 
+class Executor(NamedTuple):
+    """Who does the work of a run.
+
+    execute: brings every photo to its final state; yields results that are in the ledger already.
+    in_flight: photos that may be encoded and not yet in the ledger, at most.
+    """
+
+    execute: Callable[[Iterator[Work | Result]], Iterator[list[Result]]]
+    in_flight: int
+
+
 class Ready(NamedTuple):
     """A document that is to be written and what becomes of its photo then."""
 
@@ -69,7 +82,13 @@ def encode(encoder: Encoder, batch: Sequence[Prepared]) -> list[TokenWeights | s
 
 
 def ready(
-    photo: Prepared, tokens: TokenWeights | str, run: Run, encode_ms: float
+    photo: Prepared,
+    tokens: TokenWeights | str,
+    *,
+    model: str,
+    vocabulary: Vocabulary,
+    fields: Fields,
+    encode_ms: float,
 ) -> Ready | Result:
     """A photo's document, or its failure."""
     work = photo.work
@@ -92,16 +111,41 @@ def ready(
         content_hash=photo.content_hash,
         width=photo.width,
         height=photo.height,
-        model=run.encoder.fingerprint,
-        vocabulary=run.encoder.vocabulary,
-        fields=run.job.fields,
+        model=model,
+        vocabulary=vocabulary,
+        fields=fields,
         gone=work.gone,
     )
     return Ready(made, result)
 
 
+class Requests:
+    """Gathers documents for requests of bounded size, in bytes first and in number second."""
+
+    def __init__(self, job: JobSettings) -> None:
+        self._job = job
+        self._bytes = 0
+        self._held: list[Ready] = []
+
+    def add(self, one: Ready) -> Iterator[list[Ready]]:
+        """Takes a document; yields what is full then."""
+        bytes_ = size(one.document)
+        if self._held and self._bytes + bytes_ > self._job.bulk_bytes:
+            yield self.rest()
+        self._held.append(one)
+        self._bytes += bytes_
+        if len(self._held) >= self._job.bulk_documents:
+            yield self.rest()
+
+    def rest(self) -> list[Ready]:
+        """What is held, be it full or not."""
+        held, self._held, self._bytes = self._held, [], 0
+        return held
+
+
 def encoded(run: Run, items: Iterator[Prepared | Result]) -> Iterator[list[Ready | Result]]:
     """Encodes in batches; finished results pass through. After a stop nothing more is encoded."""
+    vocabulary = run.encoder.vocabulary
     batch: list[Prepared] = []
     passing: list[Ready | Result] = []
 
@@ -113,7 +157,17 @@ def encoded(run: Run, items: Iterator[Prepared | Result]) -> Iterator[list[Ready
             spent = time.perf_counter() - started
             run.meters["encode"].add(spent, len(batch))
             each = spent / len(batch) * 1000
-            made += [ready(p, a, run, each) for p, a in zip(batch, answers, strict=True)]
+            made += [
+                ready(
+                    photo,
+                    tokens,
+                    model=run.encoder.fingerprint,
+                    vocabulary=vocabulary,
+                    fields=run.job.fields,
+                    encode_ms=each,
+                )
+                for photo, tokens in zip(batch, answers, strict=True)
+            ]
         batch.clear()
         passing.clear()
         return made
@@ -130,62 +184,54 @@ def encoded(run: Run, items: Iterator[Prepared | Result]) -> Iterator[list[Ready
 
 def written(run: Run, batches: Iterator[list[Ready | Result]]) -> Iterator[list[Result]]:
     """Writes documents in bounded requests and enters each answer into the ledger at once."""
-    pending: list[Ready] = []
+    requests = Requests(run.job)
     final: list[Result] = []
-    held, since = 0, time.monotonic()
+    since = time.monotonic()
 
     def record(results: list[Result]) -> list[Result]:
         with run.meters["ledger"].busy(len(results)):
             run.ledger.record(results, model=run.encoder.fingerprint)
         return results
 
-    def send() -> Iterator[list[Result]]:
-        nonlocal held, since
-        documents, held, since = list(pending), 0, time.monotonic()
-        pending.clear()
-        for results in sent(run, documents):
+    def send(documents: list[Ready]) -> Iterator[list[Result]]:
+        nonlocal since
+        since = time.monotonic()
+        answers = sent(run.engine, run.job, documents, run.stop)
+        for results in run.meters["bulk"].timed(answers, count=len):
             yield record(results)
 
     for batch in batches:
         for item in batch:
             if isinstance(item, Result):
                 final.append(item)
-                continue
-            bytes_ = size(item.document)
-            if pending and held + bytes_ > run.job.bulk_bytes:
-                yield from send()
-            pending.append(item)
-            held += bytes_
-            if len(pending) >= run.job.bulk_documents:
-                yield from send()
+            else:
+                for full in requests.add(item):
+                    yield from send(full)
         late = time.monotonic() - since > FLUSH_SECONDS
         if final and (late or len(final) >= 256):
             yield record(final)
             final = []
-        if pending and late:
-            yield from send()
-    if final:
-        yield record(final)
-    if pending:
-        yield from send()
+        if late:
+            yield from send(requests.rest())
+    yield record(final)
+    yield from send(requests.rest())
 
 
-def sent(run: Run, documents: Sequence[Ready]) -> Iterator[list[Result]]:
-    """One request and its repetitions: what became of each photo."""
+def sent(
+    engine: Engine, job: JobSettings, documents: Sequence[Ready], stop: threading.Event
+) -> Iterator[list[Result]]:
+    """One request and its repetitions: what became of each photo, as it becomes known."""
     waiting = {ready.document.id: ready.result for ready in documents}
-    meter = run.meters["bulk"]
-    answers = bulk.write(
-        run.engine,
-        run.job.index,
+    for outcomes in bulk.write(
+        engine,
+        job.index,
         [ready.document for ready in documents],
-        retry_seconds=run.job.retry_seconds,
-        stop=run.stop,
-    )
-    for outcomes in meter.timed(answers):
-        meter.items += len(outcomes) - 1  # counted in documents, not in answers
+        retry_seconds=job.retry_seconds,
+        stop=stop,
+    ):
         yield [
             waiting[o.id]
             if o.ok
-            else Result(waiting[o.id].photo, "failed", f"{run.engine.info.product}: {o.error}")
+            else Result(waiting[o.id].photo, "failed", f"{engine.info.product}: {o.error}")
             for o in outcomes
         ]
