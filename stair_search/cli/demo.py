@@ -33,7 +33,7 @@ PACKAGED = {
     "skimage/data": "astronaut camera chelsea coffee coins motorcycle_left rocket",
     "sklearn/datasets/images": "china flower",
 }
-CARDS = 5
+CARDS = 4
 MOST_PHOTOS = 60
 
 

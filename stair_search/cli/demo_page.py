@@ -74,7 +74,12 @@ def thumbnail(photo: Image) -> str:
 
 
 def _answer(answer: Answer) -> str:
-    hits = "\n".join(map(_card, answer.hits)) or '<p class="none">No photo matches.</p>'
+    # one scale for all hits of a question, so that a weak hit looks weak
+    most = max((reason.score for hit in answer.hits for reason in hit.why), default=1.0)
+    hits = (
+        "\n".join(_card(hit, most) for hit in answer.hits)
+        or '<p class="none">No photo matches.</p>'
+    )
     return (
         f"<section>\n<h2>{_text(answer.title)}</h2>\n"
         f'<p class="how"><code>{_text(answer.command)}</code></p>\n'
@@ -82,9 +87,8 @@ def _answer(answer: Answer) -> str:
     )
 
 
-def _card(hit: Shot) -> str:
+def _card(hit: Shot, most: float) -> str:
     strongest = sorted(hit.why, key=lambda reason: -reason.score)
-    most = strongest[0].score if strongest else 1.0
     bars = "".join(_bar(reason, most) for reason in strongest[:BARS])
     rest = strongest[BARS:]
     more = (
@@ -103,7 +107,7 @@ def _card(hit: Shot) -> str:
 
 def _bar(reason: Reason, most: float) -> str:
     kind = ' class="of-image"' if reason.part == "image" else ""
-    share = 100 * reason.score / most if most else 0
+    share = 100 * reason.score / most
     return (
         f'<li{kind} title="{_text(reason.part)}"><span class="token">{_text(reason.token)}</span>'
         f'<span class="track"><span class="fill" style="width:{share:.0f}%"></span></span>'

@@ -97,7 +97,10 @@ def command(
     if picture:
         from .cloud import draw
 
-        draw(picture, [(one_line(one.input), one.tokens) for one in done])
+        try:
+            draw(picture, [(one_line(one.input), one.tokens) for one in done])
+        except OSError as error:
+            raise UsageError(f"--picture {picture}: {error.strerror}") from None
         note(f"drew {picture}")
     ctx.exit(1 if failed else 0)
 

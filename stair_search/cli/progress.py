@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..ingest import Progress
 
 EVERY = 10.0
+START = "\r\x1b[K"  # of the line, which is emptied
 
 
 class ProgressLine:
@@ -38,7 +39,7 @@ class ProgressLine:
             return
         if self.terminal:
             line = cut(describe(progress), terminal_width() - 1)
-            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+            click.echo(f"{START}{line}", err=True, nl=False, color=True)
             self.drawn = True
         elif self.clock() - self.last >= EVERY:
             self.last = self.clock()
@@ -53,7 +54,7 @@ class ProgressLine:
     def clear(self) -> None:
         """Takes the bar away, so that what follows starts on a clean line."""
         if self.drawn:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            click.echo(START, err=True, nl=False, color=True)
             self.drawn = False
 
 

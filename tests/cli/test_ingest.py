@@ -1,0 +1,138 @@
+"""ingest, job and index together, from the shell's side."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Cli
+
+
+@pytest.fixture
+def folder(package_photos: list[Path], tmp_path: Path) -> Path:
+    """Three photos, one of them broken, and a text that is none."""
+    place = tmp_path / "photos"
+    place.mkdir()
+    for photo in package_photos[:2]:
+        shutil.copy(photo, place)
+    (place / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (place / "notes.txt").write_text("not looked at")
+    return place
+
+
+def report(cli: Cli, *args: str | Path, code: int) -> dict[str, Any]:
+    result = cli(*args, "--format", "json")
+    assert result.exit_code == code, result.output
+    told: dict[str, Any] = json.loads(result.stdout)
+    return told
+
+
+def test_from_a_folder_to_a_hit(cli: Cli, engine_url: str, index_name: str, folder: Path) -> None:
+    at = ["--url", engine_url, "--index", index_name]
+    first = report(cli, "ingest", folder, *at, code=1)
+    assert list(first) == [
+        "job",
+        "seen",
+        "indexed",
+        "unchanged",
+        "failed",
+        "seconds",
+        "images_per_second",
+        "bottleneck",
+        "stages",
+    ]
+    assert (first["seen"], first["indexed"], first["failed"]) == (3, 2, 1)
+    again = report(cli, "ingest", folder, *at, code=1)
+    assert (again["job"], again["indexed"], again["unchanged"]) == (first["job"], 0, 2)
+
+    verified = report(cli, "job", "verify", *at, code=0)
+    assert verified == {"expected": 2, "present": 2, "missing": [], "stale": []}
+
+    (listed,) = json.loads(cli("job", "list", "--format", "json").stdout)
+    assert listed["job"] == first["job"]
+    assert listed["report"]["failed"] == 1
+
+    shutil.copy(next(folder.glob("*.[jp][pn]g")), folder / "cut.jpg")
+    retried = report(cli, "job", "retry", *at, code=0)
+    assert (retried["seen"], retried["indexed"], retried["failed"]) == (1, 1, 0)
+
+    photo = next(folder.glob("*.png"), folder / "cut.jpg")
+    found = report(cli, "search", "--image", photo, *at, code=0)
+    assert found["hits"][0]["source"]["image"].endswith(photo.name)
+    assert found["hits"][0]["score"] == pytest.approx(1, abs=0.01)
+
+
+def test_notes_name_the_job_and_what_to_do(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}", "--job", str(tmp_path / "job")]
+    result = cli("ingest", folder, *at)
+    assert result.exit_code == 1
+    assert "3 photos" in result.stdout
+    assert str(tmp_path / "job") in result.stdout
+    assert "failures.ndjson" in result.stderr
+    assert "job retry --job" in result.stderr
+    listed = cli("job", "retry", "--dry-run", "--job", tmp_path / "job")
+    assert "cut.jpg" in listed.stdout
+
+
+def test_a_dry_run_writes_nothing(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    result = cli("ingest", folder, "--url", f"sqlite:{tmp_path / 'x.db'}", "--dry-run")
+    assert result.exit_code in (0, 1), result.output
+    assert "nothing was written" in result.stderr
+    assert not (tmp_path / "x.db").exists()
+    assert "no jobs yet" in cli("job", "list").stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["/nowhere"], "/nowhere"),
+        ([], "Missing argument"),
+        (["{}", "--captions", "/nowhere.csv"], "/nowhere.csv"),
+        (["{}/bad.csv"], "image"),
+        (["{}", "--executor", "spark"], "spark"),
+    ],
+)
+def test_what_cannot_be_ingested_ends_with_2(
+    cli: Cli, tmp_path: Path, args: list[str], told: str
+) -> None:
+    (tmp_path / "bad.csv").write_text("picture,words\na.jpg,dog\n")
+    filled = [arg.format(tmp_path) for arg in args]
+    result = cli("ingest", *filled, "--url", f"sqlite:{tmp_path / 'x.db'}")
+    assert result.exit_code == 2, result.output
+    assert told in result.stderr
+    assert result.stdout == ""
+
+
+def test_jobs_that_are_none(cli: Cli, tmp_path: Path) -> None:
+    for command in ("retry", "verify"):
+        result = cli("job", command)
+        assert result.exit_code == 2
+        assert "there is no job yet" in result.stderr
+        result = cli("job", command, "--job", tmp_path)
+        assert result.exit_code == 2
+        assert "no job's folder" in result.stderr
+
+
+def test_a_destination_that_is_down_ends_with_3(cli: Cli, folder: Path) -> None:
+    result = cli("ingest", folder, "--url", "http://127.0.0.1:1")
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_csv_brings_captions_and_columns(
+    cli: Cli, package_photos: list[Path], tmp_path: Path
+) -> None:
+    rows = ["image,caption,licence"]
+    rows += [f"{photo},photo number {n},cc{n}" for n, photo in enumerate(package_photos[:3])]
+    (tmp_path / "photos.csv").write_text("\n".join(rows) + "\n/nowhere/x.jpg,gone,cc9\n")
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}"]
+    told = report(cli, "ingest", tmp_path / "photos.csv", *at, code=1)
+    assert (told["indexed"], told["failed"]) == (3, 1)
+    found = report(
+        cli, "search", "--match", "caption:number", "--filter", "licence=cc1", *at, code=0
+    )
+    assert [hit["source"]["caption"] for hit in found["hits"]] == ["photo number 1"]
