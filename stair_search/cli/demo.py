@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path, PurePath
@@ -46,9 +47,17 @@ MOST_PHOTOS = 60
     show_default=True,
     help="Folder of the index and the page.",
 )
+@click.option(
+    "--model",
+    envvar="STAIR_SEARCH_MODEL",
+    default="starter",
+    show_default=True,
+    metavar="NAME",
+    help="The model that looks at the photos.",
+)
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @debug_option
-def command(photos: str | None, out: Path, show: bool) -> None:
+def command(photos: str | None, out: Path, model: str, show: bool) -> None:
     """Put photos into a small index, ask a few questions, and leave a page of the hits.
 
     PHOTOS is a folder of yours. Without it the photos are some that come inside of packages.
@@ -64,7 +73,9 @@ def command(photos: str | None, out: Path, show: bool) -> None:
     out.mkdir(parents=True, exist_ok=True)
     url, index = f"sqlite:{out / 'stair.db'}", _index_name(photos)
     sources = (photos,) if photos else tuple(map(str, packaged()))
-    job = JobSettings(sources=sources, url=url, index=index, folder=out / f"job-{index}")
+    job = JobSettings(
+        sources=sources, url=url, index=index, model=model, folder=out / f"job-{index}"
+    )
     engine = connect(url)
     with ProgressLine() as progress:
         report = run(job, engine, progress=progress)
@@ -78,7 +89,9 @@ def command(photos: str | None, out: Path, show: bool) -> None:
         if photos
         else demo_questions.OF_PACKAGES
     )
-    answers = [_answer(engine, url, index, question) for question in questions]
+    answers = [
+        _answer(engine, url, index, replace(question, model=model)) for question in questions
+    ]
     seconds = time.monotonic() - started
     path = out / f"{index}.html"
     path.write_text(

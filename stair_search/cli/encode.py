@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from .command import Command, debug_option
 from .output import Format, format_option, note, to_json
-from .text import cut, one_line, terminal_width
+from .text import one_line, wrapped
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
@@ -92,7 +92,7 @@ def command(
             note(f"Error: {one}")
             failed += 1
             continue
-        click.echo(_line(one) if format == "table" else to_json(one._asdict()))
+        click.echo(_lines(one) if format == "table" else to_json(one._asdict()))
         done.append(one)
     if picture:
         from .cloud import draw
@@ -120,6 +120,6 @@ def _encode(
         yield Encoded(text, "text", to_dict(encoder.encode_text(text)))
 
 
-def _line(one: Encoded) -> str:
+def _lines(one: Encoded) -> str:
     tokens = ", ".join(f"{one_line(token)} {weight:.2f}" for token, weight in one.tokens.items())
-    return cut(f"{one_line(one.input)}: {tokens or 'no token'}", terminal_width())
+    return "\n".join([one_line(one.input), *wrapped(tokens or "no token")])

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..fields import Fields
+from ..queries import Reason
 from .places import shown
 from .text import cut, one_line, terminal_width
 
 if TYPE_CHECKING:
     from ..engines.base import Hits
-    from ..queries import Reason
 
 INDENT = "    "
 STRONGEST = 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 import unicodedata
 
 
@@ -47,6 +48,11 @@ def cut(text: str, columns: int) -> str:
     while text and width(text) > columns - 1:
         text = text[:-1]
     return f"{text.rstrip()}…"
+
+
+def wrapped(text: str, indent: str = "    ") -> list[str]:
+    """The text in lines that fit the terminal."""
+    return textwrap.wrap(text, terminal_width(), initial_indent=indent, subsequent_indent=indent)
 
 
 def terminal_width() -> int:
