@@ -92,8 +92,12 @@ class Engine(Protocol):
     def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
         """Writes documents in one request, an outcome for each in their order (upsert)."""
 
-    def body(self, query: Query, size: int = 10, *, why: bool = True) -> dict[str, Any]:
-        """The body of a search as it is sent, ready to be pasted into curl."""
+    def body(
+        self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
+    ) -> dict[str, Any]:
+        """The body of a search as it is sent, ready to be pasted into curl. Without an index, as it
+        would be sent to one with default settings (how text is scored is a setting).
+        """
 
     def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
         """The best hits. With `why`, each with its reasons, which add up to its score."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from stair_search.engines.base import Engine
 from stair_search.errors import UsageError
 
@@ -29,11 +31,7 @@ def connect(
     error: it comes to be with its first index.
     """
     if cloud_id:
-        from stair_search.engines.elasticsearch import cloud
-        from stair_search.engines.lucene.address import authorization
-
-        header = authorization(api_key, username, password)
-        return cloud(cloud_id, {"authorization": header} if header else {}, timeout)
+        url = _of_cloud(cloud_id)
     scheme, _, rest = url.partition(":")
     if scheme == "sqlite":
         from stair_search.engines.embedded import SqliteEngine
@@ -69,3 +67,16 @@ def connect(
     from stair_search.engines.elasticsearch import elasticsearch
 
     return elasticsearch(where, server)
+
+
+def _of_cloud(cloud_id: str) -> str:
+    """The address within a Cloud ID: NAME:base64("DOMAIN[:PORT]$UUID OF ELASTICSEARCH$...")."""
+    try:
+        decoded = base64.b64decode(cloud_id.rpartition(":")[2], validate=True).decode()
+        domain, uuid, *_ = decoded.split("$")
+    except ValueError:
+        raise UsageError(
+            f"{cloud_id!r} is no Cloud ID; copy it from the deployment's page"
+        ) from None
+    host, _, port = domain.partition(":")
+    return f"https://{uuid}.{host}:{port or 443}"

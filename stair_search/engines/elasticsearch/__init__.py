@@ -11,10 +11,9 @@ import elasticsearch as client_library
 from elastic_transport import TransportError
 
 from stair_search.engines.lucene.address import Address
-from stair_search.engines.lucene.detect import Server, recognised
+from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.engine import LuceneEngine
 from stair_search.engines.lucene.failures import refused, unreachable
-from stair_search.errors import UsageError
 
 # failures are raised, so they need not be logged to stderr as well
 logging.getLogger("elastic_transport").addHandler(logging.NullHandler())
@@ -28,33 +27,15 @@ def elasticsearch(address: Address, server: Server) -> LuceneEngine:
         options = {"verify_certs": address.verify_certs, "ssl_show_warn": False}
         if address.ca_certs:
             options["ca_certs"] = address.ca_certs
-    client = _client(address.url, address.headers, address.timeout, options)
-    return LuceneEngine(server, address.url, _sender(address.url, client), client.close)
-
-
-def cloud(cloud_id: str, headers: dict[str, str], timeout: float) -> LuceneEngine:
-    """A deployment on Elastic Cloud, whose id tells where it is."""
-    place = f"Elastic Cloud {cloud_id.partition(':')[0]}"
-    try:
-        client = _client(None, headers, timeout, {"cloud_id": cloud_id})
-    except ValueError as error:
-        raise UsageError(f"{place}: this is no Cloud ID ({error})") from None
-    send = _sender(place, client)
-    server = recognised(place, 200, {"x-elastic-product": "Elasticsearch"}, send("GET", "/"))
-    return LuceneEngine(server, place, send, client.close)
-
-
-def _client(
-    url: str | None, headers: dict[str, str], timeout: float, options: dict[str, Any]
-) -> client_library.Elasticsearch:
-    return client_library.Elasticsearch(
-        url,
-        headers=headers,
-        request_timeout=timeout,
+    client = client_library.Elasticsearch(
+        address.url,
+        headers=address.headers,
+        request_timeout=address.timeout,
         max_retries=0,  # who calls decides on retries
         retry_on_timeout=False,
         **options,
     )
+    return LuceneEngine(server, address.url, _sender(address.url, client), client.close)
 
 
 def _sender(place: str, client: client_library.Elasticsearch) -> Any:

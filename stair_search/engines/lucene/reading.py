@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from stair_search.engines.base import Hit, Hits
-from stair_search.engines.lucene.compile import number, part_names
+from stair_search.engines.lucene.compile import part_names
 from stair_search.engines.parts import scoring_parts
 from stair_search.queries import Constant, Match, Query, Reason, Tokens, token_reasons
 
@@ -33,7 +35,7 @@ def _hit(
     source = hit.get("_source", {})
     reasons = [] if names is None else _why(query, hit, names)
     shown = {name: value for name, value in source.items() if name not in hidden}
-    return Hit(hit["_id"], float(hit["_score"] or 0), shown, reasons)
+    return Hit(hit["_id"], _float32(hit["_score"] or 0), shown, reasons)
 
 
 def _why(query: Query, hit: Mapping[str, Any], names: Mapping[Query, str]) -> list[Reason]:
@@ -47,7 +49,7 @@ def _why(query: Query, hit: Mapping[str, Any], names: Mapping[Query, str]) -> li
             case Match(field):
                 fields.add(field)
             case Constant(_, score, name):
-                reasons.append(Reason(name, "", number(score), None, number(score)))
+                reasons.append(Reason(name, "", _float32(score), None, _float32(score)))
     if fields:
         reasons += _word_reasons(hit.get("_explanation", {}), fields)
     return sorted(reasons, key=lambda reason: -reason.score)
@@ -66,15 +68,20 @@ def _word_reasons(explanation: Mapping[str, Any], fields: Collection[str]) -> It
     for field in fields:
         if weight[1].startswith(f"{field}:"):
             word = weight[1].removeprefix(f"{field}:")
-            score = float(explanation["value"])
+            score = _float32(explanation["value"])
             yield Reason(field, word, _boost(explanation), None, score)
+
+
+def _float32(value: float) -> float:
+    """Engines print the shortest decimal that is the same float32."""
+    return float(np.float32(value))
 
 
 def _boost(explanation: Mapping[str, Any]) -> float:
     """The boost within a word's weight, without the factor of LegacyBM25; 1 where none is told."""
     for detail in explanation.get("details", []):
         if detail.get("description") == "boost":
-            return float(detail["value"])
+            return _float32(detail["value"])
         if detail.get("description", "").startswith("score("):
             return _boost(detail)
     return 1.0

@@ -1,0 +1,131 @@
+"""Photos with their tokens as documents, for tests that need many of them.
+
+Real ones from ../shared/data where this machine has it; elsewhere the photos of the installed
+packages, and mixtures of their tokens until there are enough.
+"""
+
+from __future__ import annotations
+
+import csv
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from stair_search import load_encoder
+from stair_search.encoders import Encoder
+from stair_search.engines import Document
+from stair_search.tokens import TokenWeights
+from stair_search.vocabulary import escape
+
+ENOUGH = 1_200
+BATCH = 16
+# Sentences for photos that come without one, with what splits oddly
+SAYINGS = (
+    "A brown dog runs along the sandy beach.",
+    "Two cats sleep on a red sofa; one doesn't.",
+    "A man's bicycle, parked at 3.5 m from the wall",
+    "people walk down the street in the rain",
+    "A white kitchen with a table, chairs and foo_bar",
+    "Café au lait — a cup on the table",
+    "日本 の 寺 temple at dawn 👍🏽",
+    "a train a train a train at the station",
+)
+
+
+class Corpus(NamedTuple):
+    """questions: texts; asked: text -> its tokens by name."""
+
+    what: str
+    model: str
+    documents: list[Document]
+    questions: list[str]
+    asked: Callable[[str], dict[str, float]]
+
+
+def corpus(data: Path | None, photos: Sequence[Path], cache: Path) -> Corpus:
+    """data: the folder of shared data, None without; photos: of packages; cache: kept over runs."""
+    encoder = load_encoder()
+
+    def named(tokens: TokenWeights) -> dict[str, float]:
+        return encoder.vocabulary.to_dict(tokens)
+
+    def asked(text: str) -> dict[str, float]:
+        return named(encoder.encode_text(text))
+
+    if data:
+        folder = data / "coco-captions"
+        with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))[:ENOUGH]
+        paths = [folder / "images" / row["image"] for row in rows]
+        rows = [{**row, "photographer": f"p{i % 7}"} for i, row in enumerate(rows)]
+        tokens = _encoded(encoder, paths, cache)
+        what = f"{len(rows)} photos of {folder}"
+    else:
+        rows, tokens = _mixed(photos, _encoded(encoder, photos, cache))
+        what = f"{len(rows)} mixtures of {len(photos)} photos"
+    documents = [
+        Document(row["image"], _fields(encoder, row, one))
+        for row, one in zip(rows, tokens, strict=True)
+    ]
+    return Corpus(what, encoder.fingerprint, documents, [row["caption"] for row in rows], asked)
+
+
+def _fields(encoder: Encoder, row: dict[str, str], tokens: TokenWeights) -> dict[str, Any]:
+    weights = encoder.vocabulary.to_dict(tokens)
+    return {
+        **row,
+        "stair": [{escape(token): weight for token, weight in weights.items()}],
+        "stair_model": encoder.fingerprint,
+        "width": 200 + 100 * (len(row["caption"]) % 3),
+    }
+
+
+def _encoded(encoder: Encoder, paths: Sequence[Path], cache: Path) -> list[TokenWeights]:
+    """Encoded once for each model, then read from the cache."""
+    kept = cache / f"{encoder.fingerprint.replace('/', '-')}-{len(paths)}.npz"
+    if not kept.exists():
+        tokens: list[TokenWeights] = []
+        for start in range(0, len(paths), BATCH):
+            batch = [_opened(encoder, path) for path in paths[start : start + BATCH]]
+            tokens += encoder.encode_images(np.stack(batch))
+        np.savez(
+            kept,
+            counts=[len(one) for one in tokens],
+            ids=np.concatenate([one.ids for one in tokens]),
+            weights=np.concatenate([one.weights for one in tokens]),
+        )
+    with np.load(kept) as held:
+        ends = np.cumsum(held["counts"])[:-1]
+        pairs = zip(np.split(held["ids"], ends), np.split(held["weights"], ends), strict=True)
+        return [TokenWeights(ids, weights) for ids, weights in pairs]
+
+
+def _opened(encoder: Encoder, path: Path) -> Any:
+    with Image.open(path) as image:
+        return encoder.prepare_image(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _mixed(
+    photos: Sequence[Path], tokens: Sequence[TokenWeights]
+) -> tuple[list[dict[str, str]], list[TokenWeights]]:
+    """Each photo, then sums of two photos' tokens with random shares."""
+    chance = random.Random(7)
+    mixed = list(tokens)
+    while len(mixed) < ENOUGH:
+        one, other = chance.sample(list(tokens), 2)
+        share = chance.uniform(0.1, 0.9)
+        mixed.append(one.scale(share).add(other.scale(1 - share)).prune(top_k=100))
+    rows = [
+        {
+            "image": f"{i}-{photos[i % len(photos)].name}",
+            "caption": " ".join(chance.choices(SAYINGS, k=chance.randint(1, 4))),
+            "split": chance.choice(["train", "val", "test"]),
+            "photographer": f"p{i % 7}",
+        }
+        for i in range(ENOUGH)
+    ]
+    return rows, mixed

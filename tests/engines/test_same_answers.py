@@ -1,0 +1,138 @@
+"""The same question has the same answer on SQLite, OpenSearch and Elasticsearch.
+
+Ids and scores agree within 1e-5 of the sum of the parts; scores nearer than that are ties, also
+where the list is cut. Text agrees on one shard without deletions, all else on any number of shards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from stair_search.engines import Engine, Hit, Hits, connect
+from stair_search.mappings import index_body
+from stair_search.queries import Query, Reason
+from tests.conftest import SHARED_DATA, Engines
+from tests.engines.corpus import Corpus, corpus
+from tests.engines.generated import TEXT, generated
+
+pytestmark = pytest.mark.engines
+SHARE = 1e-5
+SIZES = (10, 100)
+
+
+@pytest.fixture(scope="module")
+def photos(package_photos: list[Path], pytestconfig: pytest.Config) -> Corpus:
+    cache = pytestconfig.cache
+    assert cache is not None
+    data = SHARED_DATA if SHARED_DATA.is_dir() else None
+    return corpus(data, package_photos, cache.mkdir("stair-search-tokens"))
+
+
+@pytest.fixture(scope="module")
+def filled(
+    engines: Engines, photos: Corpus, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, tuple[Engine, str]]]:
+    """Name -> engine and index that holds the photos, written once, without a deletion."""
+    index = f"stair-test-same-{os.getpid()}"
+    file = tmp_path_factory.mktemp("same") / "stair.db"
+    urls = {
+        "sqlite": f"sqlite:{file}",
+        "opensearch": engines.url("opensearch"),
+        "elasticsearch7": engines.url("elasticsearch7"),
+    }
+    ready: dict[str, tuple[Engine, str]] = {}
+    for name, url in urls.items():
+        engine = connect(url)
+        for shards in (1, 3) if name != "sqlite" else (1,):
+            place = f"{index}-{shards}"
+            engine.create(place, index_body(engine.info.product, shards=shards, replicas=0))
+            for start in range(0, len(photos.documents), 300):
+                outcomes = engine.bulk(place, photos.documents[start : start + 300])
+                assert all(outcome.ok for outcome in outcomes), outcomes
+            engine.refresh(place)
+            assert engine.count(place) == len(photos.documents) >= 1_000
+            ready[name if shards == 1 else f"{name}, {shards} shards"] = engine, place
+    yield ready
+    engines.wipe(index)
+    for engine, _ in ready.values():
+        engine.close()
+
+
+def test_the_same_answers_everywhere(filled: dict[str, tuple[Engine, str]], photos: Corpus) -> None:
+    queries = list(generated(photos))
+    assert len(queries) >= 200
+    compared: Counter[str] = Counter()
+    worst: dict[str, float] = {}
+    for kind, query in queries:
+        for size in SIZES:
+            wanted = answer(filled["sqlite"], query, size)
+            check_sum(wanted, f"sqlite, {kind}")
+            for name, place in filled.items():
+                if name == "sqlite" or (kind in TEXT and "shards" in name):
+                    continue
+                where = f"{name}, {kind}, {size} hits, {query}"
+                got = answer(place, query, size)
+                check_sum(got, where)
+                worst[name] = max(worst.get(name, 0), check_same(wanted, got, where))
+                compared[name] += len(got.hits)
+    print(f"\n{len(queries)} queries over {photos.what}; hits compared: {dict(compared)}")
+    print(f"largest difference, as a share of the sum of the parts: {worst}")
+    assert min(compared.values()) > 1_000  # questions that find nothing prove nothing
+
+
+def answer(place: tuple[Engine, str], query: Query, size: int) -> Hits:
+    engine, index = place
+    return engine.search(index, query, size)
+
+
+def check_sum(hits: Hits, where: str) -> None:
+    for hit in hits.hits:
+        parts = [reason.score for reason in hit.why]
+        assert abs(sum(parts) - hit.score) <= SHARE * sum(map(abs, parts)), (where, hit)
+
+
+def check_same(wanted: Hits, got: Hits, where: str) -> float:
+    """The largest difference of two scores, as a share of the sum of the parts."""
+    assert got.total == wanted.total, where
+    assert len(got.hits) == len(wanted.hits), where
+    worst = 0.0
+    for place, (one, other) in enumerate(zip(wanted.hits, got.hits, strict=True)):
+        assert abs(one.score - other.score) <= slack(one), (where, place, one, other)
+    ours, theirs = by_id(wanted), by_id(got)
+    for hit in [*wanted.hits, *got.hits]:
+        if hit.id in ours and hit.id in theirs:
+            one, other = ours[hit.id], theirs[hit.id]
+            assert abs(one.score - other.score) <= slack(one), (where, one, other)
+            assert same_reasons(one, other), (where, one, other)
+            worst = max(worst, abs(one.score - other.score) / (one.score or 1))
+        else:  # only a tie at the cut may be in one list alone
+            assert hit.score - wanted.hits[-1].score <= slack(hit), (where, hit)
+    return worst
+
+
+def same_reasons(one: Hit, other: Hit) -> bool:
+    near = slack(one)
+    return len(one.why) == len(other.why) and all(
+        (a.part, a.token) == (b.part, b.token)
+        and abs(a.score - b.score) <= near
+        and abs(a.query - b.query) <= SHARE * a.query
+        and a.image == b.image
+        for a, b in zip(sorted(one.why, key=by_name), sorted(other.why, key=by_name), strict=True)
+    )
+
+
+def by_name(reason: Reason) -> tuple[str, str, float]:
+    return reason.part, reason.token, reason.score
+
+
+def by_id(hits: Hits) -> dict[str, Hit]:
+    return {hit.id: hit for hit in hits.hits}
+
+
+def slack(hit: Hit) -> float:
+    return SHARE * sum(abs(reason.score) for reason in hit.why)
