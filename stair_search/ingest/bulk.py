@@ -14,8 +14,8 @@ import tenacity
 from stair_search.engines.base import Document, Engine, Outcome, RequestError
 from stair_search.errors import DestinationError
 
-LATER = frozenset({0, 429, 502, 503, 504})
-"""Statuses after which the same request may pass; 0: no answer came."""
+LATER = frozenset({0, 409, 429, 502, 503, 504})
+"""What may pass later. 0: no answer came; 409: what got none is still being written."""
 
 HALVE = frozenset({400, 413})
 """A request that is too large, or holds a document that spoils it: its halves are sent."""

@@ -80,7 +80,7 @@ def executor(run: Run) -> Iterator[Executor]:
     """Joins the Ray that runs (RAY_ADDRESS), or starts one here and ends it afterwards."""
     started = not ray.is_initialized()
     if started:
-        # What Ray's own processes have to say goes to its log files.
+        # Ray Data alone makes it warn of actors that it restarts well.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
