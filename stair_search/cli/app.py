@@ -55,6 +55,18 @@ Exit codes:
 class Main(LazyGroup):
     """Turns every way in which a command can end into one line and an exit code."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:  # type: ignore[override]
+        if not extra.pop("standalone_mode", True):
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            error.show()
+            code = error.exit_code
+        except click.Abort:  # interrupted before or after `invoke`
+            code = INTERRUPTED
+        sys.exit(code if isinstance(code, int) else 0)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             try:
