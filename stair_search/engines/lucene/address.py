@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from stair_search.errors import UsageError
@@ -54,6 +55,8 @@ def address(
         raise UsageError(f"this is no URL ({error}); write http(s)://HOST:PORT") from None
     if not parts.hostname or parts.query or parts.fragment:
         raise UsageError(f"{_bare(url)} is no address of an engine; write http(s)://HOST:PORT")
+    if ca_certs and not Path(ca_certs).is_file():
+        raise UsageError(f"there is no file {ca_certs!r} with the certificate of an authority")
     if username is None and parts.username:
         username, password = unquote(parts.username), unquote(parts.password or "")
     return Address(

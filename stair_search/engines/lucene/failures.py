@@ -22,7 +22,7 @@ def reason(error: Any) -> str:
     """
     if not isinstance(error, Mapping):
         return str(error)
-    said = ": ".join(str(error[key]) for key in ("type", "reason") if error.get(key))
+    said = ": ".join(str(error[key]) for key in ("type", "reason", "message") if error.get(key))
     shards = error.get("failed_shards") or []
     if shards and isinstance(shards[0], Mapping):  # the phase failed; the shard knows why
         return reason(shards[0].get("reason"))
@@ -30,9 +30,12 @@ def reason(error: Any) -> str:
     return f"{said}; caused by {reason(cause)}" if cause else said
 
 
-def unreachable(place: str, error: BaseException | str) -> RequestError:
-    """For a request that got no answer."""
-    text = str(error)
+def unreachable(place: str, error: BaseException) -> RequestError:
+    """For a request that got no answer. Clients wrap what happened, so the causes are read too."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    text = "; ".join(dict.fromkeys(str(one) for one in chain))
     low = text.lower()
     if "certificate_verify_failed" in low or "certificate verify failed" in low:
         why = (

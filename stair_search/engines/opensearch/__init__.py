@@ -83,6 +83,8 @@ def _sender(address: Address, client: opensearchpy.OpenSearch) -> Any:
         except NoAnswer as error:
             raise unreachable(address.url, error) from error
         except TransportError as error:
-            raise refused(address.url, index, int(error.status_code), error.info) from error
+            # `error` is the text where the answer was no JSON, as a proxy gives it
+            said = error.info or error.error
+            raise refused(address.url, index, int(error.status_code), said) from error
 
     return send
