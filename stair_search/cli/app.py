@@ -55,11 +55,11 @@ Exit codes:
 class Main(LazyGroup):
     """Turns every way in which a command can end into one line and an exit code."""
 
-    def main(self, *args: Any, **extra: Any) -> Any:  # type: ignore[override]
-        if not extra.pop("standalone_mode", True):
-            return super().main(*args, standalone_mode=False, **extra)
+    def main(self, *args: Any, **extra: Any) -> Any:
+        if not extra.get("standalone_mode", True):
+            return super().main(*args, **extra)
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = super().main(*args, **extra | {"standalone_mode": False})
         except click.ClickException as error:
             error.show()
             code = error.exit_code

@@ -10,7 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -53,6 +53,20 @@ class Destination:
     cloud_id: str | None
     aws_region: str | None
     timeout: float
+
+    def at(self, url: str, index: str) -> Destination:
+        """The same for another place, with the credentials that belong there."""
+        if url == self.url:
+            return replace(self, index=index)
+        remote = not url.startswith("sqlite:")
+        return replace(
+            self,
+            url=url,
+            index=index,
+            credentials=_from_environment(url, None) if remote else Credentials(),
+            cloud_id=None,
+            aws_region=(self.aws_region or _region_of(url)) if remote else None,
+        )
 
     def connect(self) -> Callable[[], Engine]:
         """A call that connects. Can be pickled, for executors in other processes."""

@@ -82,3 +82,17 @@ def test_requests_are_signed_for_hosts_of_amazon_only_or_when_asked() -> None:
     assert given("--url", amazon, AWS_REGION="eu-west-1").aws_region == "eu-west-1"
     assert given("--url", "https://host:9200", AWS_REGION="eu-west-1").aws_region is None
     assert given("--url", "https://host:9200", "--aws-region", "r").aws_region == "r"
+
+
+def test_another_place_gets_the_credentials_that_belong_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As for a past job, whose URL is known only when its folder was read."""
+    monkeypatch.setenv("ES_API_KEY", "k")
+    here = given()
+    assert here.credentials == Credentials()
+    there = here.at("https://host:9200", "photos")
+    assert (there.url, there.credentials.api_key) == ("https://host:9200", "k")
+    assert there.at("sqlite:x.db", "photos").credentials == Credentials()
+    monkeypatch.setenv("ELASTICSEARCH_URL", "https://me:pw@host:9200")
+    assert given().at("https://host:9200", "other").credentials.username == "me"

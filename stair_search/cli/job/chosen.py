@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +36,8 @@ def chosen_job(folder: Path | None) -> PastJob:
 def where_it_wrote(job: PastJob, given: Destination) -> Destination:
     """The destination with the job's own URL and index.
 
-    Credentials are the given ones. A `--url` on the command line wins: the same cluster may be
-    reached by another way now.
+    A `--url` on the command line wins: the same cluster may be reached by another way now.
     """
     source = click.get_current_context().get_parameter_source("url")
     url = given.url if source == ParameterSource.COMMANDLINE else job.settings.url
-    return replace(given, url=url, index=job.settings.index)
+    return given.at(url, job.settings.index)
