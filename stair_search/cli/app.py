@@ -36,8 +36,11 @@ READER_GONE = 141  # as a shell reports a process that SIGPIPE ended
 BUG = 70  # EX_SOFTWARE
 
 ENDING = """\
-Settings come from an option, else the environment, else ./stair-search.toml, else stair-search.toml
-in your configuration folder, else the default.
+Settings come from an option, else the environment (STAIR_SEARCH_INDEX, STAIR_SEARCH_SEARCH_SIZE and
+the like), else ./stair-search.toml, else stair-search.toml in your configuration folder.
+
+Secrets come from the environment alone: ES_API_KEY, or ES_USERNAME and ES_PASSWORD, or
+OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD.
 
 \b
 Exit codes:

@@ -19,7 +19,7 @@ stair-search completion fish > ~/.config/fish/completions/stair-search.fish
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes commands and options in your shell."""
+    """Print a script that completes commands in a shell."""
     script = get_completion_class(shell)
     assert script is not None
     root = ctx.find_root().command

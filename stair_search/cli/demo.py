@@ -58,9 +58,9 @@ MOST_PHOTOS = 60
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @debug_option
 def command(photos: str | None, out: Path, model: str, show: bool) -> None:
-    """Put photos into a small index, ask a few questions, and leave a page of the hits.
+    """Take a first look at real photos.
 
-    PHOTOS is a folder of yours. Without it the photos are some that come inside of packages.
+    Puts them into a small index, asks a few questions, and leaves a page of the hits. PHOTOS is a folder of yours. Without it the photos are some that come inside of packages.
     """
     from ..engines import connect
     from ..ingest import JobSettings, run

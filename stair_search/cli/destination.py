@@ -143,7 +143,7 @@ _OPTIONS = (
         default="photos",
         show_default=True,
         metavar="NAME",
-        help="Index, alias or (SQLite) set of tables.",
+        help="The index, or an alias of it.",
     ),
     click.option(
         "--ca-certs",
@@ -168,9 +168,10 @@ _OPTIONS = (
         "--timeout",
         envvar="STAIR_SEARCH_TIMEOUT",
         type=click.FloatRange(min=0, min_open=True),
-        default=30.0,
+        default=30,
         show_default=True,
-        help="Seconds to wait for an answer.",
+        metavar="SECONDS",
+        help="How long to wait for an answer.",
     ),
 )
 

@@ -35,9 +35,9 @@ stair-search doctor --url https://search.example.org:9200 --index holidays --for
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, model: str, destination: Destination, format: Format) -> None:
-    """Check the model, the engine and the index, and say what to do where one does not fit.
+    """Check the model, the engine and the index.
 
-    Writes nothing. The exit code is 0 where all is well, 3 where the engine cannot be used, 4 where
+    Says what to do where one of them does not fit, and writes nothing. The exit code is 0 where all is well, 3 where the engine cannot be used, 4 where
     a model or index does not fit.
     """
     from .checks import all_checks

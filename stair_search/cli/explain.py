@@ -27,7 +27,7 @@ stair-search explain "dog on the beach" --without person:0.3 --id holidays/0042.
 @format_option
 @debug_option
 def command(asked: Asked, destination: Destination, id: str, format: Format) -> None:
-    """Say why a document has its score, or why it was not found.
+    """Say why a photo is a hit, or why it is none.
 
     Takes the question and rules of `search`. Tells what each token adds, which tokens of the
     question the document lacks, and every rule that shuts it out.

@@ -72,9 +72,9 @@ def command(
     destination: Destination,
     format: Format,
 ) -> None:
-    """Put photos into an index: folders, single files, and CSV files of image,caption,….
+    """Put photos into an index.
 
-    A missing index is made. The same command again takes up where the last one ended, and skips
+    A SOURCE is a folder, a photo, or a CSV file of image,caption,…. A missing index is made. The same command again takes up where the last one ended, and skips
     photos that have not changed. One bad photo costs that photo alone: it is listed in the job's
     folder, and the exit code is 1.
     """

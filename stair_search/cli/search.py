@@ -26,6 +26,7 @@ stair-search search bus --url https://search.example.org:9200 --show-query > que
     type=click.IntRange(1, 10_000),
     default=10,
     show_default=True,
+    metavar="N",
     help="Number of hits.",
 )
 @click.option("--show-query", is_flag=True, help="Print the engine's query instead of hits.")
@@ -35,9 +36,9 @@ stair-search search bus --url https://search.example.org:9200 --show-query > que
 def command(
     asked: Asked, destination: Destination, size: int, show_query: bool, format: Format
 ) -> None:
-    """Find photos by words, by a photo, by text fields, or by all of them.
+    """Find photos by words, by a photo or by their text.
 
-    QUESTION is plain words. Each hit says which tokens it shares with the question and what each
+    QUESTION is plain words; the options may stand beside it or alone. Each hit says which tokens it shares with the question and what each
     adds to its score.
     """
     with destination.open() as engine:

@@ -9,4 +9,4 @@ from ..lazy import LazyGroup
 
 @click.group("index", cls=LazyGroup, package=__package__, names=("create", "show"))
 def command() -> None:
-    """The index that photos go into: make it, show it."""
+    """Make or show the index that photos go into."""

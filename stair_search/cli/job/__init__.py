@@ -9,4 +9,4 @@ from ..lazy import LazyGroup
 
 @click.group("job", cls=LazyGroup, package=__package__, names=("list", "retry", "verify"))
 def command() -> None:
-    """Past ingests: list them, retry what failed, compare them with the index."""
+    """List past ingests, retry what failed, verify them."""

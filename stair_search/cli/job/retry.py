@@ -28,7 +28,7 @@ stair-search job retry --job ~/.local/state/stair-search/jobs/0f3a9c --dry-run
 def command(
     ctx: click.Context, job: Path | None, dry_run: bool, destination: Destination, format: Format
 ) -> None:
-    """Run a past ingest again for the photos alone that failed in it."""
+    """Try the photos again that failed in a past ingest, and no others."""
     from ...ingest import failures, retry
     from ..progress import ProgressLine
 

@@ -30,7 +30,10 @@ stair-search job verify --job ~/.local/state/stair-search/jobs/0f3a9c --format j
 @debug_option
 @click.pass_context
 def command(ctx: click.Context, job: Path | None, destination: Destination, format: Format) -> None:
-    """Compare what a past ingest wrote with what the index holds; exit code 1 where not equal."""
+    """Compare a past ingest with its index.
+
+    What its ledger holds as written against what the index holds; exit code 1 where not equal.
+    """
     from ...ingest import verify
 
     past = chosen_job(job)
