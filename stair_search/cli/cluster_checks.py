@@ -70,9 +70,8 @@ def _request_size(send: Send, index: str) -> Finding:
 def _clauses(send: Send, index: str) -> Finding:
     params = {"include_defaults": "true", "filter_path": f"*.{CLAUSES}"}
     told = send("GET", "/_cluster/settings", params=params)
-    found = [
-        _at(told[kind], CLAUSES) for kind in ("transient", "persistent", "defaults") if kind in told
-    ]
+    kinds = ("transient", "persistent", "defaults")
+    found = [limit for kind in kinds if (limit := _at(told, f"{kind}.{CLAUSES}")) is not None]
     if not found:
         return True, f"set by the engine itself; {MOST_CLAUSES} are asked at most", ""
     limit = int(found[0])
@@ -127,8 +126,8 @@ def _writable(send: Send, index: str) -> Finding:
     blocks = [
         f"cluster.blocks.{name}"
         for kind in send("GET", "/_cluster/settings", params=everywhere).values()
-        for name, on in kind["cluster"]["blocks"].items()
-        if name.startswith("read_only") and on == "true"
+        for name, on in (_at(kind, "cluster.blocks") or {}).items()
+        if name.startswith("read_only") and _on(on)
     ]
     try:
         settings = send("GET", f"/{index}/_settings", index=index)
@@ -156,5 +155,5 @@ def _on(value: Any) -> bool:
 def _at(settings: Mapping[str, Any], path: str) -> Any:
     found: Any = settings
     for name in path.split("."):
-        found = found[name]
+        found = found.get(name) if isinstance(found, Mapping) else None
     return found

@@ -60,7 +60,8 @@ MOST_PHOTOS = 60
 def command(photos: str | None, out: Path, model: str, show: bool) -> None:
     """Take a first look at real photos.
 
-    Puts them into a small index, asks a few questions, and leaves a page of the hits. PHOTOS is a folder of yours. Without it the photos are some that come inside of packages.
+    Puts them into a small index, asks a few questions, and leaves a page of the hits. PHOTOS is
+    a folder of yours. Without it the photos are some that come inside of packages.
     """
     from ..engines import connect
     from ..ingest import JobSettings, run

@@ -37,8 +37,8 @@ stair-search doctor --url https://search.example.org:9200 --index holidays --for
 def command(ctx: click.Context, model: str, destination: Destination, format: Format) -> None:
     """Check the model, the engine and the index.
 
-    Says what to do where one of them does not fit, and writes nothing. The exit code is 0 where all is well, 3 where the engine cannot be used, 4 where
-    a model or index does not fit.
+    Says what to do where one of them does not fit, and writes nothing. The exit code is 0 where
+    all is well, 3 where the engine cannot be used, 4 where a model or index does not fit.
     """
     from .checks import all_checks
 

@@ -74,9 +74,10 @@ def command(
 ) -> None:
     """Put photos into an index.
 
-    A SOURCE is a folder, a photo, or a CSV file of image,caption,…. A missing index is made. The same command again takes up where the last one ended, and skips
-    photos that have not changed. One bad photo costs that photo alone: it is listed in the job's
-    folder, and the exit code is 1.
+    A SOURCE is a folder, a photo, or a CSV file of image,caption,…. A missing index is made.
+    The same command again takes up where the last one ended, and skips photos that have not
+    changed. One bad photo costs that photo alone: it is listed in the job's folder, and the
+    exit code is 1.
     """
     from ..ingest import JobSettings, run
     from .progress import ProgressLine

@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Find photos by words, by a photo or by their text.
 
-    QUESTION is plain words; the options may stand beside it or alone. Each hit says which tokens it shares with the question and what each
-    adds to its score.
+    QUESTION is plain words; the options may stand beside it or alone. Each hit says which
+    tokens it shares with the question and what each adds to its score.
     """
     with destination.open() as engine:
         question = build(asked, engine, destination.index)
