@@ -44,7 +44,8 @@ def command(
     with destination.open() as engine:
         question = build(asked, engine, destination.index)
         if show_query:
-            click.echo(to_json(engine.body(question.query, size), indent=2))
+            body = engine.body(question.query, size, index=destination.index)
+            click.echo(to_json(body, indent=2))
             note(_how_to_send(engine.info.product, engine.info.url, destination.index))
             return
         found = engine.search(destination.index, question.query, size)

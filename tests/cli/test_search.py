@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -172,24 +173,23 @@ def test_a_table_for_people_obeys_nothing_that_a_caption_holds(
 
 
 def test_the_query_that_is_shown_works_when_sent(cli: Cli, collection: list[str]) -> None:
-    result = cli("search", "dog", "--without", "person", "--show-query", *collection)
+    asked = ["dog", "--without", "person", "--match", "caption:beach^2", *collection]
+    result = cli("search", *asked, "--show-query")
     assert result.exit_code == 0
     body = json.loads(result.stdout)
     url, index = collection[1], collection[3]
     if url.startswith("sqlite:"):
         assert "OpenSearch" in result.stderr
         return
-    import urllib.request
-
-    assert f"{url}/{index}/_search" in result.stderr
-    request = urllib.request.Request(
-        f"{url}/{index}/_search",
-        json.dumps(body).encode(),
-        {"content-type": "application/json"},
-    )
+    address = f"{url}/{index}/_search"
+    assert address in result.stderr
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(address, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request) as answer:
-        hits = json.load(answer)["hits"]["hits"]
-    assert [hit["_id"] for hit in hits] == ["beach"]
+        sent = {hit["_id"]: hit["_score"] for hit in json.load(answer)["hits"]["hits"]}
+    found = json.loads(cli("search", *asked, "--format", "json").stdout)["hits"]
+    assert sent == {hit["id"]: pytest.approx(hit["score"]) for hit in found}
+    assert list(sent) == ["beach"]
 
 
 def test_ndjson_is_a_line_a_hit(cli: Cli, sqlite: list[str]) -> None:
