@@ -197,10 +197,15 @@ class SqliteEngine:
         ).fetchone()
         if row is None:
             return None
-        mapping = _object(row[2])
+        number, identity, mapping, documents = row[0], row[1], _object(row[2]), row[3]
         if not isinstance(mapping.get("properties"), dict):
             raise Damaged("an index has no mapping")
-        return _Index(index, row[0], row[1], mapping, row[3])
+        (last,) = db.execute(
+            "SELECT max(number) FROM documents WHERE owner = ?", (number,)
+        ).fetchone()
+        if documents != (0 if last is None else last + 1):
+            raise Damaged("documents are missing")
+        return _Index(index, number, identity, mapping, documents)
 
     def _document(
         self, db: sqlite3.Connection, found: _Index, number: int

@@ -196,9 +196,11 @@ class Evaluation:
         if LENGTHS not in held:
             return []
         documents, lengths = held[LENGTHS]
-        (total,) = self._db.execute(
+        row = self._db.execute(
             "SELECT words FROM lengths WHERE owner = ? AND field = ?", (self._owner, query.field)
         ).fetchone()
+        if row is None or not isinstance(row[0], int) or row[0] < len(documents):
+            raise Damaged("the number of words is lost")
         of_document = np.zeros(self._size, np.uint16)
         of_document[documents] = np.minimum(lengths, 255)
         found = []
@@ -208,7 +210,7 @@ class Evaluation:
                 boost = float(np.float32(query.boost) * np.float32(times))
                 idf = bm25.idf(len(documents), len(numbers))
                 lengths = of_document[numbers]
-                scores = bm25.scores(boost, idf, frequencies, lengths, total / len(documents))
+                scores = bm25.scores(boost, idf, frequencies, lengths, row[0] / len(documents))
                 found.append(Word(word, boost, numbers, scores))
         return found
 

@@ -44,6 +44,8 @@ def read(
         )
         for term, chunk, count, offsets, values in rows:
             held = _decoded(count, offsets, values)
+            if not isinstance(chunk, int) or chunk < 0:
+                raise Damaged("a row of postings has no place")
             found[term].append(Holders(held.numbers + chunk * CHUNK, held.values))
     return {term: _joined(parts) for term, parts in found.items()}
 
