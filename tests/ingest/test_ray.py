@@ -1,0 +1,121 @@
+"""The executor on Ray does what the local one does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+from stair_search.engines import connect
+from stair_search.errors import DestinationError, UsageError
+from stair_search.ingest import failures, verify
+from stair_search.ingest.ray import Shares, shares
+from tests.ingest.conftest import MakeJob, counts, make_photo
+from tests.ingest.proxy import proxy_to
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+
+class TestShares:
+    @pytest.mark.parametrize(
+        ("nodes", "divided"),
+        [
+            ([2], Shares(encoders=1, cpus_each=1, decoders=1)),
+            ([3], Shares(encoders=1, cpus_each=2, decoders=1)),
+            ([16, 16], Shares(encoders=2, cpus_each=12, decoders=8)),
+            ([1, 4], Shares(encoders=1, cpus_each=3, decoders=1)),
+        ],
+    )
+    def test_what_can_be_scheduled(self, nodes: list[int], divided: Shares) -> None:
+        assert shares(nodes) == divided
+        assert divided.encoders * divided.cpus_each + divided.decoders <= sum(nodes)
+
+    @pytest.mark.parametrize("nodes", [[], [1], [1, 1]])
+    def test_what_cannot_is_refused_with_the_numbers(self, nodes: list[int]) -> None:
+        with pytest.raises(UsageError, match="needs a node with 2 CPUs, 1 to decode and 1 to"):
+            shares(nodes)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, package_photos: list[Path]) -> Path:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for photo in package_photos:
+        shutil.copy(photo, folder / photo.name)
+    for n in range(100):
+        make_photo(folder / "more" / f"{n:03}.png", f"rgb({n}, 7, {255 - n})")
+    (folder / "text.jpg").write_text("not a photo")
+    (folder / "cut.jpg").write_bytes(package_photos[0].read_bytes()[:3000])
+    make_photo(folder / os.fsdecode(b"caf\xe9.jpg"))
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_the_same_documents(
+    mixed: Path, make_job: MakeJob, engine_url: str, index_name: str, tmp_path: Path
+) -> None:
+    captions = tmp_path / "c.csv"
+    captions.write_text("image,caption,by\nmore/001.png,blue,Ann\nmore/001.png,still blue,Ann\n")
+    kept = {}
+    for executor in ("local", "ray"):
+        job = make_job(
+            mixed,
+            url=engine_url,
+            index=f"{index_name}-{executor}",
+            folder=tmp_path / executor,
+            captions=captions,
+            executor=executor,
+        )
+        job.engine = connect(engine_url)
+        report = job()
+        assert report.failed == 2
+        assert report.seen == len([p for p in mixed.rglob("*") if p.is_file()])
+        assert report.stages["encode"]["items"] == report.indexed
+        assert verify(job.settings.home, job.engine).equal
+        names = ["stair", "stair_tokens", "stair_model", "stair_hash", "image", "caption", "by"]
+        said = {f.uri: f.reason for f in failures(job.settings.home)}
+        kept[executor] = (job.documents(*names, "width", "height"), said)
+        again = job()
+        assert counts(again) == (0, report.indexed, 2)
+        job.engine.close()
+    assert kept["ray"] == kept["local"]
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(300)
+def test_an_engine_that_takes_nothing_ends_the_run(
+    photos: Path, make_job: MakeJob, opensearch_url: str, index_name: str
+) -> None:
+    with proxy_to(opensearch_url) as proxy:
+        job = make_job(photos, url=proxy.url, index=index_name, executor="ray", retry_seconds=2.0)
+        job.engine = connect(proxy.url)
+        proxy.faults.extend(["item 429", *[503] * 1000])
+        with pytest.raises(DestinationError, match="took no documents for 2 s"):
+            job()
+        proxy.faults.clear()
+        report = job()
+        assert (report.indexed, report.unchanged) == (3, 3)
+        assert verify(job.settings.home, job.engine) == (6, 6, [], [])
+
+
+def test_without_ray_the_remedy_is_named() -> None:
+    code = (
+        "import sys; sys.modules['ray'] = None\n"
+        "import stair_search.ingest\n"
+        "from stair_search.errors import UsageError\n"
+        "try: import stair_search.ingest.ray\n"
+        "except UsageError as error: print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'stair-search[ray]'" in said.stdout
+
+
+def test_ray_is_not_imported_unless_asked_for() -> None:
+    code = "import sys, stair_search.ingest; assert not {'ray', 'pyarrow'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
