@@ -1,0 +1,130 @@
+"""The compiler of queries: trees in, bodies out, nothing sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from stair_search.engines.lucene.compile import compiled, number, search_body
+from stair_search.queries import (
+    All,
+    Bool,
+    Constant,
+    HasToken,
+    Ids,
+    Match,
+    Query,
+    Term,
+    Tokens,
+    question,
+)
+
+MODEL = {"term": {"stair_model": "m"}}
+
+
+def feature(token: str, boost: float | None = None) -> dict[str, Any]:
+    rest = {} if boost is None else {"boost": boost}
+    return {"rank_feature": {"field": f"stair.{token}", "linear": {}, **rest}}
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        (
+            Tokens.of({"dog": 2.5, "...": 0.1}, "m"),
+            {"bool": {
+                "filter": [MODEL],
+                "should": [feature("dog", 2.5), feature("______", 0.1)],
+                "minimum_should_match": 1,
+            }},
+        ),
+        (
+            Tokens.of({"dog": 1.0}, "m", "look"),
+            {"bool": {
+                "filter": [{"term": {"look_model": "m"}}],
+                "should": [{"rank_feature": {"field": "look.dog", "linear": {}}}],
+                "minimum_should_match": 1,
+            }},
+        ),
+        (Match("caption", "a dog", 3.3), {"match": {"caption": {"query": "a dog", "boost": 1.5}}}),
+        (All(), {"bool": {"filter": [{"match_all": {}}]}}),
+        (Bool(), {"bool": {"filter": [{"match_all": {}}]}}),
+        (Ids(("1", "2")), {"bool": {"filter": [{"ids": {"values": ["1", "2"]}}]}}),
+        (
+            Bool(must_not=(Term("split", "test"),)),
+            {"bool": {
+                "filter": [{"match_all": {}}], "must_not": [{"term": {"split": "test"}}]
+            }},
+        ),
+        (
+            Bool(must=(All(),), should=(Constant(All(), 1 / 3),)),
+            {"bool": {
+                "must": [{"bool": {"filter": [{"match_all": {}}]}}],
+                "should": [{"constant_score": {"filter": {"match_all": {}}, "boost": 0.33333334}}],
+                "minimum_should_match": 1,
+            }},
+        ),
+        (
+            Bool(should=(Match("caption", "dog"),), filter=(HasToken("dog", "m"),)),
+            {"bool": {
+                "should": [{"match": {"caption": {"query": "dog", "boost": 0.45454547}}}],
+                "minimum_should_match": 1,
+                "filter": [{"bool": {"filter": [MODEL, feature("dog")]}}],
+            }},
+        ),
+        (
+            Bool(must_not=(HasToken("dog", "m", 0.2),)),
+            {"bool": {
+                "filter": [{"match_all": {}}],
+                "must_not": [{"bool": {"filter": [
+                    MODEL, {"function_score": {"query": feature("dog"), "min_score": 0.2}}
+                ]}}],
+            }},
+        ),
+        (
+            # what stands in a filter is never scored, so its own parts need no care
+            Bool(filter=(Constant(Bool(should=(Term("a", "b"),)), 9.0),)),
+            {"bool": {"filter": [{"bool": {
+                "should": [{"bool": {"filter": [{"term": {"a": "b"}}]}}],
+                "minimum_should_match": 1,
+            }}]}},
+        ),
+    ],
+)  # fmt: skip
+def test_compiled(query: Query, body: dict[str, Any]) -> None:
+    assert compiled(query, lambda field: 2.2) == body
+    assert json.loads(json.dumps(body)) == body
+
+
+def test_numbers_are_the_float32_that_is_meant() -> None:
+    assert number(0.1) == 0.1
+    assert number(1 / 3) == 0.33333334
+    assert number(16_777_217) == 16_777_216  # 2^24 + 1 is no float32
+    assert number(1e-40) > 0
+
+
+def test_the_token_field_comes_back_only_for_reasons() -> None:
+    tokens = question({"dog": 1.0}, model="m")
+    rule = Bool(filter=(HasToken("dog", "m"),))
+    assert "_source" not in search_body(tokens, 10)
+    assert search_body(tokens, 10, why=False)["_source"] == {"excludes": ["stair"]}
+    assert search_body(rule, 10)["_source"] == {"excludes": ["stair"]}
+    assert search_body(All(), 10, hidden=["stair"])["_source"] == {"excludes": ["stair"]}
+
+
+def test_explain_is_asked_only_where_there_is_text() -> None:
+    text = question({"dog": 1.0}, model="m", match=[Match("caption", "dog")])
+    assert search_body(text, 10)["explain"] is True
+    assert "explain" not in search_body(text, 10, why=False)
+    assert "explain" not in search_body(question({"dog": 1.0}, model="m"), 10)
+
+
+def test_only_parts_that_may_miss_are_named() -> None:
+    inner = Bool(should=(Constant(All(), 1.0),))
+    body = search_body(Bool(should=(inner, Tokens.of({"dog": 1.0}, "m"))), 10)
+    text = json.dumps(body)
+    assert text.count("_name") == 2
+    assert "_name" not in json.dumps(search_body(question({"dog": 1.0}, model="m"), 10))
+    assert "_name" not in json.dumps(search_body(Bool(should=(inner,)), 10, why=False))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from stair_search.engines.parts import nodes, scoring_parts
+from stair_search.errors import UsageError
+from stair_search.queries import (
+    All,
+    Bool,
+    Constant,
+    HasToken,
+    Match,
+    Query,
+    Reason,
+    Term,
+    Tokens,
+    question,
+    token_reasons,
+)
+from stair_search.queries.reasons import stored_weights
+
+DOG = Tokens.of({"dog": 1.5, "...": 0.5}, "m")
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
+def test_weights_and_boosts_are_positive_and_finite(weight: float) -> None:
+    for made in (
+        lambda: Tokens.of({"dog": weight}, "m"),
+        lambda: HasToken("dog", "m", weight),
+        lambda: Match("caption", "dog", weight),
+        lambda: Constant(All(), weight),
+    ):
+        with pytest.raises(UsageError, match=f"positive finite number, not {weight}"):
+            made()
+
+
+def test_queries_are_values() -> None:
+    query = Bool(should=(DOG,), filter=(Term("split", "test"),))
+    assert query == Bool(should=(DOG,), filter=(Term("split", "test"),))
+    assert len({query, query}) == 1
+    assert pickle.loads(pickle.dumps(query)) == query
+
+
+def test_a_question_of_everything() -> None:
+    query = question(
+        {"dog": 1.5}, model="m", image_tokens={"beach": 0.5}, match=[Match("caption", "dog")],
+        require=["sand"], without={"person": 0.2, "leash": None}, filters=[("split", "test")],
+        field="look",
+    )  # fmt: skip
+    assert query == Bool(
+        should=(
+            Tokens.of({"dog": 1.5}, "m", "look"),
+            Tokens.of({"beach": 0.5}, "m", "look", "image"),
+            Match("caption", "dog"),
+        ),
+        filter=(HasToken("sand", "m", None, "look"), Term("split", "test")),
+        must_not=(HasToken("person", "m", 0.2, "look"), HasToken("leash", "m", None, "look")),
+    )
+
+
+def test_a_question_of_nothing_asks_for_everything() -> None:
+    assert question(model="m") == question({}, model="m", image_tokens={}) == Bool()
+
+
+# --- reasons --------------------------------------------------------------------------------------
+
+
+def test_reasons_are_what_an_engine_computes() -> None:
+    source = {"stair": [{"dog": 1.2, "______": 3.0, "cat": 9.0}], "stair_model": "m"}
+    assert token_reasons(Bool(should=(DOG,)), source) == [
+        Reason("question", "dog", 1.5, 1.19921875, 1.798828125),
+        Reason("question", "...", 0.5, 3.0, 1.5),
+    ]
+
+
+def test_tokens_of_another_model_are_no_reason() -> None:
+    source = {"stair": [{"dog": 1.2}], "stair_model": "other"}
+    assert token_reasons(DOG, source) == []
+    assert token_reasons(DOG, {}) == []
+
+
+def test_unscored_parts_are_no_reason() -> None:
+    source = {"stair": {"dog": 1.0}, "stair_model": "m"}
+    rules = Bool(filter=(DOG,), must_not=(DOG,), must=(Match("caption", "dog"), Constant(DOG)))
+    assert token_reasons(rules, source) == []
+
+
+def test_stored_weights_of_either_form() -> None:
+    assert stored_weights({"dog": 1}) == stored_weights([{"dog": 1}]) == {"dog": 1}
+    assert stored_weights([{"dog": 1}, {"cat": 2}]) == {"dog": 1, "cat": 2}
+    assert stored_weights(None) == stored_weights([]) == {}
+
+
+# --- walks ----------------------------------------------------------------------------------------
+
+
+def test_what_stands_in_an_unmatched_bool_adds_nothing() -> None:
+    one, two = Constant(All(), 1.0, "one"), Constant(All(), 2.0, "two")
+    inner = Bool(must=(one, DOG), should=(two,), filter=(Constant(All(), 3.0),))
+    tree = Bool(should=(inner, Match("caption", "dog")), must_not=(two,))
+    assert list(scoring_parts(tree, lambda node: True)) == [one, DOG, two, Match("caption", "dog")]
+    assert list(scoring_parts(tree, lambda node: node != inner)) == [Match("caption", "dog")]
+    assert list(scoring_parts(DOG, lambda node: False)) == [DOG]  # the root matched: it is a hit
+
+
+def test_every_node_is_visited() -> None:
+    leaves: tuple[Query, ...] = (DOG, Term("a", "b"), HasToken("dog", "m"), All())
+    a, b, c, d = leaves
+    tree = Bool(must=(a,), should=(Constant(b),), filter=(c,), must_not=(Bool(must=(d,)),))
+    assert set(leaves) <= set(nodes(tree))
+    assert len(list(nodes(tree))) == 7
