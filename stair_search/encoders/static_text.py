@@ -1,0 +1,66 @@
+"""Text to tokens by table look-up: the words of a question, weighed and expanded. numpy alone.
+
+    q = relu(sum over the text's distinct tokens t of row[t]),   its k strongest, at length 1
+
+row[t] is sparse: t's own weight and what t implies ("puppy" -> puppy, dog, small, ...). An entry may be negative.
+Tokens without a row (stop words, punctuation) say nothing. Order and repetition of words are not seen.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stair_search.errors import ModelError
+from stair_search.tokens import TokenWeights
+
+from .wordpiece import WordPiece
+
+
+class StaticText:
+    """The table as compressed sparse rows.
+
+    starts: int32 [V + 1]; row t is entries starts[t] to starts[t + 1].
+    ids: uint16 or int32 [entries]; weights: float16 [entries].
+    """
+
+    def __init__(
+        self,
+        wordpiece: WordPiece,
+        starts: NDArray[np.int32],
+        ids: NDArray[np.integer],
+        weights: NDArray[np.floating],
+        top_k: int,
+    ) -> None:
+        self._wordpiece = wordpiece
+        self._starts = starts
+        self._ids = ids.astype(np.intp)
+        self._weights = weights.astype(np.float32)
+        self._top_k = top_k
+
+    @classmethod
+    def from_file(cls, path: Path, wordpiece: WordPiece, top_k: int) -> StaticText:
+        """Reads `text.npz`. Raises ModelError."""
+        try:
+            with np.load(path, allow_pickle=False) as table:
+                return cls(wordpiece, table["starts"], table["ids"], table["weights"], top_k)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ModelError(f"{path} is no text table: {error!r}") from None
+
+    def encode(self, text: str) -> TokenWeights:
+        """At most `top_k` tokens at Euclidean length 1; none for a text that says nothing."""
+        starts = self._starts
+        # sorted, so that the sum, and with it the last bit of a weight, follows from the words alone
+        rows = [slice(starts[t], starts[t + 1]) for t in sorted(set(self._wordpiece.encode(text)))]
+        if not rows:
+            return TokenWeights.empty()
+        ids = np.concatenate([self._ids[row] for row in rows])
+        if not len(ids):
+            return TokenWeights.empty()
+        total = np.bincount(ids, np.concatenate([self._weights[row] for row in rows]))
+        # 1e-6: what is left where entries cancel is no token
+        tokens = TokenWeights.from_dense(np.where(total > 1e-6, total, 0))
+        return tokens.prune(top_k=self._top_k).unit()

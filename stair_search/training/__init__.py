@@ -1,0 +1,1 @@
+"""How the starter model is made; see `starter`. Needs the extra [train]."""

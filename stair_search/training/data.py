@@ -1,0 +1,79 @@
+"""What all stages train on, as tensors. Axes: n photos, m captions, f features, i input tokens."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+class Examples(NamedTuple):
+    """views: standardised features float32 [n, f], one tensor a view, the plain one first.
+
+    bag: float32 [m, i]; sentences: float32 [m, 384]; owner: int64 [m], a caption's photo.
+    """
+
+    views: list[torch.Tensor]
+    bag: torch.Tensor
+    sentences: torch.Tensor
+    owner: NDArray[np.int64]
+
+
+class Batches:
+    """Random batches: photos, for each a random caption and view."""
+
+    def __init__(self, data: Examples, size: int, seed: int) -> None:
+        self._data = data
+        self._size = min(size, len(data.views[0]))
+        self._random = np.random.default_rng(seed)
+        order = np.argsort(data.owner, kind="stable")
+        self._captions = np.split(order, np.cumsum(np.bincount(data.owner))[:-1])
+
+    def __len__(self) -> int:
+        return len(self._captions) // self._size
+
+    def epoch(self) -> list[tuple[torch.Tensor, NDArray[np.int64], NDArray[np.int64]]]:
+        """(features [b, f], photos [b], captions [b]), each photo at most once."""
+        random, found = self._random, []
+        order = random.permutation(len(self._captions))
+        for at in range(len(self)):
+            photos = order[at * self._size : (at + 1) * self._size]
+            captions = np.array([random.choice(self._captions[photo]) for photo in photos])
+            view = self._data.views[random.integers(len(self._data.views))]
+            found.append((view[photos], photos, captions))
+        return found
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    """Rows at length 1; a row of zeros stays one."""
+    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-6)
+
+
+def contrastive(logits: torch.Tensor) -> torch.Tensor:
+    """InfoNCE both ways over square logits [b, b] (van den Oord 2018, as in CLIP)."""
+    truth = torch.arange(len(logits))
+    loss = torch.nn.functional.cross_entropy
+    return (loss(logits, truth) + loss(logits.T, truth)) / 2
+
+
+def soft_contrastive(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """The same with the teacher's distribution over the batch as target."""
+    loss = torch.nn.functional.cross_entropy
+    return (loss(logits, teacher.softmax(1)) + loss(logits.T, teacher.T.softmax(1))) / 2
+
+
+def mean_recall(similarity: torch.Tensor, owner: NDArray[np.int64]) -> float:
+    """Mean of R@1/5/10 both ways in percent, float32 [n, m]; for choosing between runs only.
+
+    What is reported is measured through an engine, see `stair_search.evaluation.retrieval`.
+    """
+    scores = similarity.numpy()
+    columns = np.arange(scores.shape[1])
+    worse = (scores > scores[owner, columns]).sum(0)
+    own = owner[None, :] == np.arange(len(scores))[:, None]
+    best_own = np.where(own, scores, -np.inf).max(1, keepdims=True)
+    worse_captions = (np.where(own, -np.inf, scores) > best_own).sum(1)
+    recalls = [float((ranks < k).mean()) for ranks in (worse, worse_captions) for k in (1, 5, 10)]
+    return 100 * sum(recalls) / len(recalls)

@@ -1,0 +1,167 @@
+"""The sparse model: photos and texts as weights of readable tokens, cosine similarity.
+
+Photo: log(1 + relu(W features + b)), its `top_k` strongest (STAIR's activation, arXiv 2301.13081, on pooled features).
+Text: relu(sum over its tokens t of own[t] at t + P(vector[t])), its `top_k` strongest: no network beyond a look-up,
+so that what is trained is what is shipped.
+
+Tokens stay readable because both sides start at them: W from a ridge regression onto the words of a photo's captions,
+the text at its own tokens. Most of the loss is a dense teacher's similarities.
+
+Axes: n photos, m texts, f features, i input tokens, o output tokens.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from .data import Batches, Examples, contrastive, mean_recall, soft_contrastive, unit
+from .dense import Dense
+from .lexicon import Lexicon
+
+log = logging.getLogger(__name__)
+
+IMAGE_TOKENS = 96
+TEXT_TOKENS = 32
+
+RIDGE = 3840.0
+TEACHER_TEMPERATURE = 0.05
+TEACHER_SHARE = 0.9
+
+
+def strongest(x: torch.Tensor, k: int) -> torch.Tensor:
+    """x [n, o] with all but the k largest of a row at zero. Gradients flow through what stays."""
+    if k >= x.shape[1]:
+        return x
+    return x * (x >= x.topk(k, dim=1).values[:, -1:].detach())
+
+
+def ridge(x: NDArray[np.float32], y: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    """argmin |x w - y|^2 + strength |w|^2, float32 [f, o]."""
+    gram = (x.T @ x).astype(np.float64) + strength * np.eye(x.shape[1])
+    solution: NDArray[np.float64] = np.linalg.solve(gram, (x.T @ y).astype(np.float64))
+    return solution.astype(np.float32)
+
+
+def photo_bags(data: Examples, lexicon: Lexicon) -> NDArray[np.float32]:
+    """float32 [n, o]: the share of a photo's captions that hold a token."""
+    bag = np.zeros((len(data.views[0]), len(lexicon.outputs)), np.float32)
+    np.add.at(bag, data.owner, data.bag.numpy()[:, lexicon.place])
+    share: NDArray[np.float32] = bag / np.bincount(data.owner)[:, None].astype(np.float32)
+    return share
+
+
+class ImageSide(nn.Module):
+    """Starts as the ridge regression onto captions' words, rarer words counting more (IDF)."""
+
+    def __init__(self, data: Examples, lexicon: Lexicon) -> None:
+        super().__init__()
+        features = data.views[0].numpy()
+        target = photo_bags(data, lexicon) * -np.log(lexicon.share[lexicon.place])
+        weight = ridge(features, target - target.mean(0), RIDGE)
+        scores = features @ weight
+        tokens = min(IMAGE_TOKENS, len(lexicon.outputs) - 1)
+        threshold = np.partition(scores, -tokens, axis=1)[:, -tokens].mean()
+        scale = 0.5 / scores.std()
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(*weight.shape)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.tensor(weight.T * scale))
+            self.head.bias.fill_(float(-threshold * scale))
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """float32 [n, f] to weights [n, o]."""
+        scores = self.head(self.dropout(features))
+        return strongest(torch.log1p(torch.relu(scores)), IMAGE_TOKENS)
+
+
+def token_vectors(
+    words: NDArray[np.float32], data: Examples, strength: float = 20.0
+) -> NDArray[np.float32]:
+    """A vector a token whose sum over a text is near MiniLM's vector of the text, float32 [i, 384].
+
+    words: MiniLM's vectors of the tokens taken alone. What the sum of these lacks is added by a
+    ridge regression over the captions; tokens that are rare there stay what they were.
+    """
+    bag, sentences = data.bag.numpy(), data.sentences.numpy()
+    sentences = sentences - sentences.mean(0)
+    base = bag @ words
+    share = float((base * sentences).sum() / (base * base).sum())
+    return words + ridge(bag, sentences / share - base, strength)
+
+
+class TextSide(nn.Module):
+    """own: float32 [i], a token's weight at itself; vectors: float32 [i, 384]; P: 384 to o."""
+
+    def __init__(self, vectors: NDArray[np.float32], lexicon: Lexicon) -> None:
+        super().__init__()
+        rarity = -np.log(lexicon.share)
+        self.own = nn.Parameter(torch.tensor(rarity / rarity.mean()))
+        self.vectors = nn.Parameter(torch.tensor(vectors))
+        self.expansion = nn.Linear(vectors.shape[1], len(lexicon.outputs), bias=False)
+        nn.init.normal_(self.expansion.weight, std=0.01)
+        self.place = torch.tensor(lexicon.place)
+
+    def forward(self, bag: torch.Tensor) -> torch.Tensor:
+        """float32 [m, i] to weights [m, o]."""
+        if self.training:  # a text must not hang on one word
+            bag = bag * (torch.rand_like(bag) > 0.1)
+        total = self.expansion(bag @ self.vectors) + (bag * self.own)[:, self.place]
+        return strongest(torch.relu(total), TEXT_TOKENS)
+
+
+class Sparse(nn.Module):
+    def __init__(self, images: ImageSide, texts: TextSide) -> None:
+        super().__init__()
+        self.images, self.texts = images, texts
+        self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
+
+
+def train_sparse(
+    model: Sparse,
+    data: Examples,
+    teacher: Dense,
+    validation: Examples,
+    epochs: int = 20,
+    seed: int = 0,
+) -> Sparse:
+    torch.manual_seed(seed)
+    batches = Batches(data, 256, seed)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, 1e-3, total_steps=epochs * len(batches), pct_start=0.1
+    )
+    with torch.no_grad():
+        taught_images = teacher.images(data.views[0])
+        taught_texts = teacher.texts(data.sentences)
+    for epoch in range(epochs):
+        model.train()
+        total = 0.0
+        for features, photos, captions in batches.epoch():
+            texts = unit(model.texts(data.bag[captions]))
+            scale = model.log_scale.exp().clamp(max=60)
+            logits = scale * unit(model.images(features)) @ texts.T
+            taught = taught_images[photos] @ taught_texts[captions].T / TEACHER_TEMPERATURE
+            loss = (1 - TEACHER_SHARE) * contrastive(logits)
+            loss = loss + TEACHER_SHARE * soft_contrastive(logits, taught)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            total += float(loss.detach())
+        model.eval()
+        with torch.no_grad():
+            seen = unit(model.images(validation.views[0])) @ unit(model.texts(validation.bag)).T
+        log.info(
+            "  sparse, epoch %d of %d: loss %.3f, validation mR %.1f",
+            epoch + 1,
+            epochs,
+            total / len(batches),
+            mean_recall(seen, validation.owner),
+        )
+    return model.eval()
