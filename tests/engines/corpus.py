@@ -46,7 +46,7 @@ class Corpus(NamedTuple):
     asked: Callable[[str], dict[str, float]]
 
 
-def corpus(data: Path | None, photos: Sequence[Path], cache: Path) -> Corpus:
+def corpus(data: Path | None, photos: Sequence[Path], cache: Path, enough: int = ENOUGH) -> Corpus:
     """data: the folder of shared data, None without; photos: of packages; cache: kept over runs."""
     encoder = load_encoder()
 
@@ -59,13 +59,13 @@ def corpus(data: Path | None, photos: Sequence[Path], cache: Path) -> Corpus:
     if data:
         folder = data / "coco-captions"
         with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))[:ENOUGH]
+            rows = list(csv.DictReader(file))[:enough]
         paths = [folder / "images" / row["image"] for row in rows]
         rows = [{**row, "photographer": f"p{i % 7}"} for i, row in enumerate(rows)]
         tokens = _encoded(encoder, paths, cache)
         what = f"{len(rows)} photos of {folder}"
     else:
-        rows, tokens = _mixed(photos, _encoded(encoder, photos, cache))
+        rows, tokens = _mixed(photos, _encoded(encoder, photos, cache), enough)
         what = f"{len(rows)} mixtures of {len(photos)} photos"
     documents = [
         Document(row["image"], _fields(encoder, row, one))
@@ -110,12 +110,12 @@ def _opened(encoder: Encoder, path: Path) -> Any:
 
 
 def _mixed(
-    photos: Sequence[Path], tokens: Sequence[TokenWeights]
+    photos: Sequence[Path], tokens: Sequence[TokenWeights], enough: int
 ) -> tuple[list[dict[str, str]], list[TokenWeights]]:
     """Each photo, then sums of two photos' tokens with random shares."""
     chance = random.Random(7)
     mixed = list(tokens)
-    while len(mixed) < ENOUGH:
+    while len(mixed) < enough:
         one, other = chance.sample(list(tokens), 2)
         share = chance.uniform(0.1, 0.9)
         mixed.append(one.scale(share).add(other.scale(1 - share)).prune(top_k=100))
@@ -126,6 +126,6 @@ def _mixed(
             "split": chance.choice(["train", "val", "test"]),
             "photographer": f"p{i % 7}",
         }
-        for i in range(ENOUGH)
+        for i in range(enough)
     ]
     return rows, mixed

@@ -98,10 +98,19 @@ class Changes:
 
 
 def _changed(held: Holders, changes: dict[int, int]) -> Holders:
-    stay = ~np.isin(held.numbers, list(changes)) if len(held.numbers) else slice(None)
-    put = {offset: value for offset, value in changes.items() if value != _GONE}
-    numbers = np.concatenate([held.numbers[stay], np.fromiter(put, np.int64, len(put))])
-    values = np.concatenate([held.values[stay], np.fromiter(put.values(), np.uint16, len(put))])
+    put = [(offset, value) for offset, value in sorted(changes.items()) if value != _GONE]
+    numbers = np.array([offset for offset, _ in put], np.int64)
+    values = np.array([value for _, value in put], np.uint16)
+    if not len(held.numbers):
+        return Holders(numbers, values)
+    behind = min(changes) > held.numbers[-1]  # new documents, as most are
+    if not behind:
+        stay = ~np.isin(held.numbers, list(changes))
+        held = Holders(held.numbers[stay], held.values[stay])
+    numbers = np.concatenate([held.numbers, numbers])
+    values = np.concatenate([held.values, values])
+    if behind:
+        return Holders(numbers, values)
     order = np.argsort(numbers)
     return Holders(numbers[order], values[order])
 
