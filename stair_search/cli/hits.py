@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ..engines.base import Hits
 
 INDENT = "    "
-STRONGEST = 8
+STRONGEST = 6
+WEAK = 0.1  # of the strongest reason
 
 
 def as_dict(found: Hits) -> dict[str, Any]:
@@ -44,18 +45,19 @@ def lines(found: Hits, fields: Fields) -> Iterator[str]:
         yield f"{len(found.hits)} of {more}{found.total} hits"
 
 
-def in_words(why: Iterable[Reason], most: int = STRONGEST) -> str:
-    """The strongest reasons. What is not of the question's words says where it comes from.
+def in_words(why: Iterable[Reason]) -> str:
+    """The strongest reasons, and what the others add. Those of no word say where they come from.
 
     >>> in_words([Reason("question", "dog", 1, 0.4, 0.42), Reason("image", "sand", 1, 0.1, 0.1)])
     'dog 0.42, sand 0.10 (image)'
     """
-    strongest = sorted(why, key=lambda reason: -reason.score)
-    told = [
+    ranked = sorted(why, key=lambda reason: -reason.score)
+    told = [r for r in ranked[:STRONGEST] if r.score >= WEAK * ranked[0].score]
+    words = [
         f"{one_line(r.token)} {r.score:.2f}" + ("" if r.part == "question" else f" ({r.part})")
-        for r in strongest[:most]
+        for r in told
     ]
-    rest = strongest[most:]
-    if rest:
-        told.append(f"{len(rest)} more {sum(r.score for r in rest):.2f}")
-    return ", ".join(told)
+    weaker = ranked[len(told) :]
+    if weaker:
+        words.append(f"{len(weaker)} weaker {sum(r.score for r in weaker):.2f}")
+    return ", ".join(words)
