@@ -1,4 +1,4 @@
-"""The dense model: a linear head on each frozen tower, cosine similarity in 512 dimensions, as CLIP.
+"""The dense model: a linear head on each frozen tower, cosine similarity 512-d, as CLIP.
 
 Teacher of the sparse model, and the baseline that it is measured against.
 """
@@ -55,4 +55,5 @@ def train_dense(data: Examples, epochs: int = 15, seed: int = 0) -> Dense:
             schedule.step()
             total += float(loss.detach())
         log.info("  dense, epoch %d of %d: loss %.3f", epoch + 1, epochs, total / len(batches))
-    return model.eval()
+    model.eval()
+    return model

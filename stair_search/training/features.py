@@ -1,6 +1,6 @@
 """What the frozen tower sees in photos, computed once and kept on disk.
 
-A view is a way to look at a photo: as it is prepared for encoding, mirrored, or a random part of it.
+A view is a way to look at a photo: as it is prepared for encoding, or mirrored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 16
 
 
 def tower_model() -> onnx.ModelProto:
-    """pixels uint8 [n, s, s, 3] -> features float32 [n, FEATURES]."""
+    """Uint8 pixels [n, s, s, 3] -> features float32 [n, FEATURES]."""
     g = GraphBuilder()
     value, x = pixels(g, IMAGE_SIZE)
     pooled(g, load_lite2(), x, IMAGE_SIZE, "features")
@@ -37,22 +37,10 @@ def tower_model() -> onnx.ModelProto:
     return g.model([value], [out])
 
 
-def look(path: Path, view: str, random: np.random.Generator) -> NDArray[np.uint8]:
-    """A photo as uint8 [s, s, 3]. view: "plain", "flip", or anything else for a random crop.
-
-    A crop holds 45 to 100 % of the area at up to 1.2 times the shape, mirrored half of the time.
-    """
+def look(path: Path, view: str) -> NDArray[np.uint8]:
+    """A photo as uint8 [s, s, 3]; view: "plain" or "flip"."""
     with Image.open(path) as file:
         photo = ImageOps.exif_transpose(file).convert("RGB")
-    if view not in ("plain", "flip"):
-        area, shape = random.uniform(0.45, 1.0), np.exp(random.uniform(-0.2, 0.2))
-        width = min(1.0, np.sqrt(area * shape)) * photo.width
-        height = min(1.0, np.sqrt(area / shape)) * photo.height
-        left = random.uniform(0.0, photo.width - width)
-        top = random.uniform(0.0, photo.height - height)
-        box = (left, top, left + width, top + height)
-        photo = photo.crop(tuple(round(edge) for edge in box))  # type: ignore[arg-type]
-        view = "flip" if random.random() < 0.5 else "plain"
     seen = prepare_image(photo, IMAGE_SIZE)
     return np.ascontiguousarray(seen[:, ::-1]) if view == "flip" else seen
 
@@ -69,17 +57,17 @@ def photo_features(
         key.update(f"{view}\0{photo}\0{photo.stat().st_size}\0".encode())
     file = cache / f"{view}-{key.hexdigest()[:24]}.npy"
     if file.exists():
-        return np.load(file, allow_pickle=False).astype(np.float32)
+        kept: NDArray[np.float16] = np.load(file, allow_pickle=False)
+        return kept.astype(np.float32)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    seeds = np.random.SeedSequence(list(view.encode())).spawn(len(photos))
     found: list[NDArray[np.float32]] = []
     started = said = time.monotonic()
     with ThreadPoolExecutor(threads) as pool:
         for at in range(0, len(photos), BATCH):
-            part = range(at, min(at + BATCH, len(photos)))
-            seen = pool.map(lambda i: look(photos[i], view, np.random.default_rng(seeds[i])), part)
+            part = photos[at : at + BATCH]
+            seen = pool.map(lambda photo: look(photo, view), part)
             found.append(session.run(["features"], {"pixels": np.stack(list(seen))})[0])
             if time.monotonic() - said > 10:
                 said = time.monotonic()

@@ -30,7 +30,8 @@ def sentence_vectors(texts: Sequence[str], cache: Path) -> NDArray[np.float32]:
     key = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:24]
     file = cache / f"minilm-{key}.npy"
     if file.exists():
-        return np.load(file, allow_pickle=False).astype(np.float32)
+        kept: NDArray[np.float16] = np.load(file, allow_pickle=False)
+        return kept.astype(np.float32)
     vectors = _encode(texts)
     cache.mkdir(parents=True, exist_ok=True)
     np.save(file, vectors.astype(np.float16), allow_pickle=False)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -32,28 +33,27 @@ TEXT_TOKENS = 32
 RIDGE = 3840.0
 TEACHER_TEMPERATURE = 0.05
 TEACHER_SHARE = 0.9
+GROUNDING = 0.02
 
 
 def strongest(x: torch.Tensor, k: int) -> torch.Tensor:
-    """x [n, o] with all but the k largest of a row at zero. Gradients flow through what stays."""
+    """The rows of x [n, o] with all but the k largest of a row at zero. Gradients flow through what stays."""
     if k >= x.shape[1]:
         return x
     return x * (x >= x.topk(k, dim=1).values[:, -1:].detach())
 
 
 def ridge(x: NDArray[np.float32], y: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    """argmin |x w - y|^2 + strength |w|^2, float32 [f, o]."""
+    """The w of least |x w - y|^2 + strength |w|^2, float32 [f, o]."""
     gram = (x.T @ x).astype(np.float64) + strength * np.eye(x.shape[1])
-    solution: NDArray[np.float64] = np.linalg.solve(gram, (x.T @ y).astype(np.float64))
-    return solution.astype(np.float32)
+    return np.asarray(np.linalg.solve(gram, (x.T @ y).astype(np.float64)), np.float32)
 
 
 def photo_bags(data: Examples, lexicon: Lexicon) -> NDArray[np.float32]:
     """float32 [n, o]: the share of a photo's captions that hold a token."""
     bag = np.zeros((len(data.views[0]), len(lexicon.outputs)), np.float32)
     np.add.at(bag, data.owner, data.bag.numpy()[:, lexicon.place])
-    share: NDArray[np.float32] = bag / np.bincount(data.owner)[:, None].astype(np.float32)
-    return share
+    return np.asarray(bag / np.bincount(data.owner)[:, None], np.float32)
 
 
 class ImageSide(nn.Module):
@@ -122,10 +122,36 @@ class Sparse(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(20.0)))
 
 
+class Teacher:
+    """Similarity of photos and captions as the mean over dense models trained from several seeds."""
+
+    def __init__(self, models: Sequence[Dense], data: Examples) -> None:
+        with torch.no_grad():
+            self._images = torch.cat([model.images(data.views[0]) for model in models], 1)
+            self._texts = torch.cat([model.texts(data.sentences) for model in models], 1)
+        self._models = len(models)
+
+    def logits(self, photos: NDArray[np.int64], captions: NDArray[np.int64]) -> torch.Tensor:
+        """float32 [b, b]."""
+        similarity = self._images[photos] @ self._texts[captions].T / self._models
+        return similarity / TEACHER_TEMPERATURE
+
+
+def grounding(weights: torch.Tensor, bag: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy of a photo's tokens against the words of its captions, summed over them.
+
+    weights, bag: float32 [b, o]; prior: log odds of each token, [o]. Without the prior rare tokens
+    would die or take on another meaning.
+    """
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    return loss(1.5 * weights + prior, bag, reduction="sum") / len(weights)
+
+
 def train_sparse(
     model: Sparse,
     data: Examples,
-    teacher: Dense,
+    lexicon: Lexicon,
+    teacher: Teacher,
     validation: Examples,
     epochs: int = 20,
     seed: int = 0,
@@ -136,19 +162,18 @@ def train_sparse(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, 1e-3, total_steps=epochs * len(batches), pct_start=0.1
     )
-    with torch.no_grad():
-        taught_images = teacher.images(data.views[0])
-        taught_texts = teacher.texts(data.sentences)
+    bag = torch.tensor(photo_bags(data, lexicon))
+    prior = torch.logit(bag.mean(0), 1e-5)
     for epoch in range(epochs):
         model.train()
         total = 0.0
         for features, photos, captions in batches.epoch():
-            texts = unit(model.texts(data.bag[captions]))
+            weights = model.images(features)
             scale = model.log_scale.exp().clamp(max=60)
-            logits = scale * unit(model.images(features)) @ texts.T
-            taught = taught_images[photos] @ taught_texts[captions].T / TEACHER_TEMPERATURE
+            logits = scale * unit(weights) @ unit(model.texts(data.bag[captions])).T
             loss = (1 - TEACHER_SHARE) * contrastive(logits)
-            loss = loss + TEACHER_SHARE * soft_contrastive(logits, taught)
+            loss = loss + TEACHER_SHARE * soft_contrastive(logits, teacher.logits(photos, captions))
+            loss = loss + GROUNDING * grounding(weights, bag[photos], prior)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -157,11 +182,7 @@ def train_sparse(
         model.eval()
         with torch.no_grad():
             seen = unit(model.images(validation.views[0])) @ unit(model.texts(validation.bag)).T
-        log.info(
-            "  sparse, epoch %d of %d: loss %.3f, validation mR %.1f",
-            epoch + 1,
-            epochs,
-            total / len(batches),
-            mean_recall(seen, validation.owner),
-        )
-    return model.eval()
+        recall = mean_recall(seen, validation.owner)
+        loss_mean = total / len(batches)
+        log.info("  epoch %d of %d: loss %.3f, validation mR %.1f", epoch + 1, epochs, loss_mean, recall)
+    return model

@@ -31,6 +31,7 @@ from .sparse import (
     TEXT_TOKENS,
     ImageSide,
     Sparse,
+    Teacher,
     TextSide,
     token_vectors,
     train_sparse,
@@ -44,6 +45,7 @@ VIEWS = ("plain", "flip")
 CACHE = Path("~/.cache/stair-search/features")
 
 LEAST_CAPTIONS = 8
+TEACHERS = 3
 ROW_SEEN = 64
 ROW_UNSEEN = 24
 OUTSIDE = 0.05
@@ -154,13 +156,13 @@ def train(
     log.info("features: %d photos in %d views", len(training.photos), len(VIEWS))
     data, statistics = examples(training, VIEWS, words, lexicon, cache)
     held_out, _ = examples(validation, VIEWS[:1], words, lexicon, cache, statistics)
-    log.info("dense teacher")
-    dense = train_dense(data)
+    log.info("dense teachers: %d", TEACHERS)
+    dense = [train_dense(data, seed=seed) for seed in range(TEACHERS)]
     log.info("sparse student")
     vectors = token_vectors(words.vectors[lexicon.seen], data)
     sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, lexicon))
-    train_sparse(sparse, data, dense, held_out, epochs)
-    return Trained(dense, sparse, words, lexicon, statistics, data)
+    train_sparse(sparse, data, lexicon, Teacher(dense, data), held_out, epochs)
+    return Trained(dense[0], sparse, words, lexicon, statistics, data)
 
 
 def export(trained: Trained, out: Path) -> None:
