@@ -27,7 +27,6 @@ COMMANDS = (
     "encode",
     "index",
     "doctor",
-    "evaluate",
     "demo",
     "completion",
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from .places import path_of, shown
 
 if TYPE_CHECKING:
     from ..engines.base import Engine
-    from .demo_page import Answer, Photo
+    from .demo_page import Answer
     from .questions import Asked
 
 EXAMPLES = """
@@ -66,7 +67,7 @@ def command(photos: str | None, out: Path, model: str, show: bool) -> None:
     from ..engines import connect
     from ..ingest import JobSettings, run
     from . import demo_questions
-    from .demo_page import page
+    from .demo_page import Photo, page
     from .ingest import lines
     from .progress import ProgressLine
 
@@ -82,11 +83,11 @@ def command(photos: str | None, out: Path, model: str, show: bool) -> None:
         report = run(job, engine, progress=progress)
     for line in lines(report):
         note(line)
-    held = list(_photos(engine, index))
+    held = dict(_held(engine, index))
     if not held:
         raise UsageError(f"{photos or 'the packages'}: no photo could be read, see {report.job}")
     questions = (
-        list(demo_questions.of_photos([photo.tokens for photo in held]))
+        list(demo_questions.of_photos(list(held.values())))
         if photos
         else demo_questions.OF_PACKAGES
     )
@@ -95,10 +96,12 @@ def command(photos: str | None, out: Path, model: str, show: bool) -> None:
     ]
     seconds = time.monotonic() - started
     path = out / f"{index}.html"
-    path.write_text(
-        page(_lead(len(held), photos), answers, held[:MOST_PHOTOS], _footer(url, index, seconds)),
-        "utf-8",
-    )
+    seen = [
+        Photo(_name(uri), _thumbnail(uri), tokens)
+        for uri, tokens in islice(held.items(), MOST_PHOTOS)
+    ]
+    text = page(_lead(len(held), photos), answers, seen, _footer(url, index, seconds))
+    path.write_text(text, "utf-8")
     engine.close()
     click.echo(f"\nThe page of these hits: {path.absolute()}")
     if show:
@@ -131,19 +134,16 @@ def _index_name(photos: str | None) -> str:
     return f"demo-{hashlib.sha256(str(Path(photos).resolve()).encode()).hexdigest()[:6]}"
 
 
-def _photos(engine: Engine, index: str) -> Iterator[Photo]:
-    """The photos of the index, with their tokens and a thumbnail."""
+def _held(engine: Engine, index: str) -> Iterator[tuple[str, dict[str, float]]]:
+    """Each photo's URI and its tokens, the strongest first."""
     from ..fields import Fields
     from ..queries.reasons import stored_weights
     from ..vocabulary import unescape
-    from .demo_page import Photo
 
     fields = Fields()
-    for name, source in engine.scan(index, [fields.image, fields.token]):
-        weights = stored_weights(source[fields.token]).items()
-        tokens = {unescape(key): w for key, w in sorted(weights, key=lambda item: -item[1])}
-        uri = source.get(fields.image, name)
-        yield Photo(PurePath(shown(uri)).name, _thumbnail(uri), tokens)
+    for _, source in engine.scan(index, [fields.image, fields.token]):
+        weights = sorted(stored_weights(source[fields.token]).items(), key=lambda item: -item[1])
+        yield source[fields.image], {unescape(name): weight for name, weight in weights}
 
 
 def _answer(engine: Engine, url: str, index: str, question: Asked) -> Answer:
@@ -159,18 +159,21 @@ def _answer(engine: Engine, url: str, index: str, question: Asked) -> Answer:
     click.echo(f"\n$ {command}")
     for line in lines(found, built.fields):
         click.echo(line)
-    fields = built.fields
     shots = [
         Shot(
-            PurePath(shown(hit.source.get(fields.image, hit.id))).name,
-            str(hit.source.get(fields.caption) or ""),
-            _thumbnail(hit.source.get(fields.image, "")),
+            _name(hit.source[built.fields.image]),
+            str(hit.source.get(built.fields.caption) or ""),
+            _thumbnail(hit.source[built.fields.image]),
             hit.score,
             hit.why,
         )
         for hit in found.hits
     ]
     return Answer(demo_questions.title(question), command, shots)
+
+
+def _name(uri: str) -> str:
+    return PurePath(shown(uri)).name
 
 
 @cache
