@@ -20,6 +20,9 @@ stair-search explain "dog on the beach" --without person:0.3 --id holidays/0042.
 """
 
 
+MOST_LACKING = 12
+
+
 @click.command("explain", cls=Command, examples=EXAMPLES)
 @question_options
 @click.option("--id", "id", required=True, metavar="ID", help="The document, as a hit names it.")
@@ -59,4 +62,5 @@ def _lines(told: Explanation) -> Iterator[str]:
             )
         yield from columns(rows)
     if told.lacks:
-        yield f"lacks: {', '.join(told.lacks)}"
+        more = f" and {len(told.lacks) - MOST_LACKING} more" * (len(told.lacks) > MOST_LACKING)
+        yield f"lacks: {', '.join(told.lacks[:MOST_LACKING])}{more}"
