@@ -27,6 +27,7 @@ COMMANDS = (
     "encode",
     "index",
     "doctor",
+    "evaluate",
     "demo",
     "completion",
 )

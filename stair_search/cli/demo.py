@@ -80,7 +80,7 @@ def command(photos: str | None, out: Path, model: str, show: bool) -> None:
     )
     engine = connect(url)
     with ProgressLine() as progress:
-        report = run(job, engine, progress=progress)
+        report = run(job, engine, progress=progress.of_ingest)
     for line in lines(report):
         note(line)
     held = dict(_held(engine, index))

@@ -94,7 +94,7 @@ def command(
         dry_run=dry_run,
     )
     with destination.open() as engine, ProgressLine() as progress:
-        report = run(settings, engine, connect=destination.connect(), progress=progress)
+        report = run(settings, engine, connect=destination.connect(), progress=progress.of_ingest)
     tell(ctx, report, format, dry_run)
 
 

@@ -1,4 +1,4 @@
-"""How far a run is, on stderr: a bar that is redrawn on a terminal, a line every 10 s elsewhere."""
+"""How far a run is, on stderr: a line that is redrawn on a terminal, one every 10 s elsewhere."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ START = "\r\x1b[K"  # of the line, which is emptied
 
 
 class ProgressLine:
-    """The callback of `ingest.run`. The number of photos is not known before the last is found, so
-    that it shows what was done and how fast, not a share.
-    """
+    """`with ProgressLine() as line: line.tell("3 photos")`; at the end the line is gone."""
 
     def __init__(
         self, terminal: bool | None = None, clock: Callable[[], float] = time.monotonic
@@ -32,30 +30,37 @@ class ProgressLine:
         self.last = clock()
         self.drawn = False
 
-    def __call__(self, progress: Progress) -> None:
-        if progress.notice is not None:
-            self.clear()
-            note(progress.notice)
-            return
-        if self.terminal:
-            line = cut(describe(progress), terminal_width() - 1)
-            click.echo(f"{START}{line}", err=True, nl=False, color=True)
-            self.drawn = True
-        elif self.clock() - self.last >= EVERY:
-            self.last = self.clock()
-            note(describe(progress))
-
     def __enter__(self) -> ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.clear()
 
+    def tell(self, text: str) -> None:
+        """Shows how far it is."""
+        if self.terminal:
+            line = cut(text, terminal_width() - 1)
+            click.echo(f"{START}{line}", err=True, nl=False, color=True)
+            self.drawn = True
+        elif self.clock() - self.last >= EVERY:
+            self.last = self.clock()
+            note(text)
+
     def clear(self) -> None:
-        """Takes the bar away, so that what follows starts on a clean line."""
+        """Takes the line away, so that what follows starts on a clean one."""
         if self.drawn:
             click.echo(START, err=True, nl=False, color=True)
             self.drawn = False
+
+    def of_ingest(self, progress: Progress) -> None:
+        """The callback of `ingest.run`. How many photos there are is not known before the last is
+        found, so that it shows what was done and how fast, not a share.
+        """
+        if progress.notice is None:
+            self.tell(describe(progress))
+        else:
+            self.clear()
+            note(progress.notice)
 
 
 def describe(progress: Progress) -> str:

@@ -58,8 +58,8 @@ def test_progress_is_a_line_every_ten_seconds_where_there_is_no_terminal(
     show = ProgressLine(terminal=False, clock=lambda: now[0])
     for second in range(25):
         now[0] = float(second)
-        show(Progress(seen=second, indexed=second, seconds=second))
-    show(Progress(notice="made index"))
+        show.of_ingest(Progress(seen=second, indexed=second, seconds=second))
+    show.of_ingest(Progress(notice="made index"))
     out, told = capsys.readouterr()
     assert out == ""
     assert [line.split(",")[0] for line in told.splitlines()] == ["10 s", "20 s", "made index"]
@@ -67,8 +67,8 @@ def test_progress_is_a_line_every_ten_seconds_where_there_is_no_terminal(
 
 def test_progress_is_redrawn_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressLine(terminal=True) as show:
-        show(Progress(seen=1))
-        show(Progress(seen=2))
+        show.of_ingest(Progress(seen=1))
+        show.of_ingest(Progress(seen=2))
     out, told = capsys.readouterr()
     assert out == ""
     assert told.count("\n") == 0

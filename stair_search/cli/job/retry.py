@@ -40,5 +40,5 @@ def command(
         return
     at = where_it_wrote(past, destination)
     with at.open() as engine, ProgressLine() as progress:
-        report = retry(past.folder, engine, connect=at.connect(), progress=progress)
+        report = retry(past.folder, engine, connect=at.connect(), progress=progress.of_ingest)
     tell(ctx, report, format)
