@@ -100,7 +100,7 @@ def command(
 
 def tell(ctx: click.Context, report: Report, format: Format, dry_run: bool = False) -> None:
     """Prints the report and ends the command with its exit code."""
-    emit(format, report.to_dict(), lambda: lines(report))
+    emit(format, report.to_dict(), lambda: lines(report, dry_run))
     if dry_run:
         note("nothing was written (--dry-run)")
     elif report.failed:
@@ -111,11 +111,13 @@ def tell(ctx: click.Context, report: Report, format: Format, dry_run: bool = Fal
     ctx.exit(report.exit_code)
 
 
-def lines(report: Report) -> Iterator[str]:
+def lines(report: Report, dry_run: bool = False) -> Iterator[str]:
     """A report as people read it."""
+    rate = "" if dry_run else f" ({report.images_per_second:.1f}/s)"
     yield (
-        f"{report.seen} photos in {report.seconds:.1f} s: {report.indexed} indexed "
-        f"({report.images_per_second:.1f}/s), {report.unchanged} unchanged, {report.failed} failed"
+        f"{report.seen} photos in {report.seconds:.1f} s: {report.indexed} "
+        f"{'to be ' if dry_run else ''}indexed{rate}, {report.unchanged} unchanged, "
+        f"{report.failed} failed"
     )
     if report.bottleneck:
         yield f"bottleneck: {one_line(report.bottleneck)}"

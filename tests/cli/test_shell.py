@@ -97,6 +97,27 @@ def test_an_interrupt_ends_with_130(tmp_path: Path) -> None:
     assert (out, said.decode().strip()) == (b"", "Interrupted.")
 
 
+@pytest.mark.slow
+def test_an_interrupted_ingest_goes_on_when_run_again(
+    package_photos: list[Path], tmp_path: Path, shell: Shell
+) -> None:
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}", "--job", str(tmp_path / "job")]
+    command = [*CLI, "ingest", str(package_photos[0].parent), *at]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if "would be encoded again" in line:  # the bound: the work begins
+            run.send_signal(signal.SIGINT)
+            break
+    out, said = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert (out, said.strip().splitlines()[-1]) == ("", "Interrupted.")
+    again = shell("ingest", package_photos[0].parent, *at, "--format", "json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["seen"] == len(package_photos)
+    assert shell("job", "verify", "--job", tmp_path / "job").returncode == 0
+
+
 def test_a_search_imports_nothing_that_it_does_not_need(sqlite: list[str]) -> None:
     code = (
         "import sys\n"
