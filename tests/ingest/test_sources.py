@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pytest
@@ -76,6 +77,22 @@ class TestFolders:
             Sources(["nowhere"], None, Fields())
         with pytest.raises(UsageError, match="''"):
             Sources([""], None, Fields())
+
+    def test_a_folder_that_cannot_be_read_is_told_and_the_others_go_on(
+        self, photos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listed = os.scandir
+
+        def scandir(path: Path) -> Any:
+            if path.name == "below":
+                raise PermissionError(13, "Permission denied")
+            return listed(path)
+
+        monkeypatch.setattr(os, "scandir", scandir)  # root may read everything
+        *others, last = found(photos)
+        assert len(others) == 3
+        assert last.uri == uri_of(photos / "below")
+        assert last.problem == "the folder cannot be read: Permission denied"
 
     def test_a_source_named_itself_always_counts(self, tmp_path: Path) -> None:
         note = tmp_path / ".notes.txt"
