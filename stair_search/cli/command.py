@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from . import config
+from .text import printable
 
 
 class Command(click.Command):
@@ -36,6 +37,19 @@ class Command(click.Command):
             options = [param.name for param in self.params if param.name]
             extra["default_map"] = config.for_command(parent.find_root().obj, name, options)
         return super().make_context(info_name, args, parent, **extra)
+
+
+def utf8(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """The callback of options whose text is sent to an engine: refuses what is no Unicode.
+
+    (Bytes that are no UTF-8 can be in a file's name, and Python gives them as surrogates.)
+    """
+    for text in value if isinstance(value, tuple) else [value]:
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError:
+            raise click.BadParameter(f"{printable(text)} is not UTF-8", ctx, param) from None
+    return value
 
 
 def debugging(ctx: click.Context) -> bool:

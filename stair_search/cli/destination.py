@@ -18,6 +18,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import UsageError
+from .command import utf8
 from .output import warn
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ _OPTIONS = (
     click.option(
         "--index",
         envvar="STAIR_SEARCH_INDEX",
+        callback=utf8,
         default="photos",
         show_default=True,
         metavar="NAME",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from .command import Command, debug_option
+from .command import Command, debug_option, utf8
 from .destination import Destination, destination_options
 from .explanation import Explanation
 from .hits import reasons
@@ -25,7 +25,14 @@ MOST_LACKING = 12
 
 @click.command("explain", cls=Command, examples=EXAMPLES)
 @question_options
-@click.option("--id", "id", required=True, metavar="ID", help="The document, as a hit names it.")
+@click.option(
+    "--id",
+    "id",
+    callback=utf8,
+    required=True,
+    metavar="ID",
+    help="The document, as a hit names it.",
+)
 @destination_options
 @format_option
 @debug_option

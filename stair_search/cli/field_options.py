@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from ..fields import Fields
+from .command import utf8
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,6 +33,11 @@ def field_options(command: F) -> F:
     usual = Fields().to_dict()
     for part, text in reversed(HELP.items()):
         with_fields = click.option(
-            f"--{part}-field", default=usual[part], show_default=True, metavar="NAME", help=text
+            f"--{part}-field",
+            callback=utf8,
+            default=usual[part],
+            show_default=True,
+            metavar="NAME",
+            help=text,
         )(with_fields)
     return with_fields  # type: ignore[return-value]

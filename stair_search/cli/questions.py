@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..fields import Fields
 from ..queries import Bool, HasToken, Ids, question
 from . import clauses
+from .command import utf8
 from .output import warn
 
 if TYPE_CHECKING:
@@ -86,21 +87,28 @@ _OPTIONS = (
     click.option("--image", metavar="PATH", help="Photos like this one."),
     click.option(
         "--without",
+        callback=utf8,
         multiple=True,
         metavar="TOKEN[:MIN]",
         help="No photo that holds the token (at weight MIN or more).",
     ),
     click.option(
-        "--require", multiple=True, metavar="TOKEN", help="Only photos that hold the token."
+        "--require",
+        callback=utf8,
+        multiple=True,
+        metavar="TOKEN",
+        help="Only photos that hold the token.",
     ),
     click.option(
         "--match",
+        callback=utf8,
         multiple=True,
         metavar="FIELD:TEXT[^B]",
         help="Words of a text field (BM25), times boost B.",
     ),
     click.option(
         "--filter",
+        callback=utf8,
         multiple=True,
         metavar="FIELD=VALUE",
         help="Only photos with exactly this value.",

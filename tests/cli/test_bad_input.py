@@ -145,3 +145,21 @@ def test_certificates_that_are_not_there(cli: Cli) -> None:
     result = cli("search", "dog", "--url", "https://localhost:1", "--ca-certs", "/nowhere.pem")
     assert result.exit_code == 2
     assert "/nowhere.pem" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--index", "caf\udce9"],
+        ["--require", "caf\udce9"],
+        ["--without", "caf\udce9:0.2"],
+        ["--match", "caption:caf\udce9"],
+        ["--filter", "licence=caf\udce9"],
+    ],
+)
+def test_text_in_odd_bytes(cli: Cli, sqlite: list[str], args: list[str]) -> None:
+    """As Python gives the bytes of an argument that are no UTF-8."""
+    result = cli("search", "dog", *sqlite, *args)
+    assert result.exit_code == 2, result.output
+    assert "caf\\udce9" in result.stderr
+    assert cli("search", "dog caf\udce9", *sqlite).exit_code == 0

@@ -6,7 +6,7 @@ import click
 
 from ...errors import UsageError
 from ...fields import Fields
-from ..command import Command, debug_option
+from ..command import Command, debug_option, utf8
 from ..destination import Destination, destination_options
 from ..field_options import field_options
 from ..output import Format, emit, format_option, note, to_json
@@ -23,6 +23,7 @@ stair-search index create --url https://search.example.org:9200 --dry-run > body
 @click.option(
     "--column",
     "columns",
+    callback=utf8,
     multiple=True,
     metavar="NAME=TYPE",
     help="A further field: keyword, text, integer, float, boolean, …",
