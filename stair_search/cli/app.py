@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import sys
+import traceback
 import warnings
 from typing import Any, NoReturn
 
@@ -88,7 +89,7 @@ class Main(LazyGroup):
             ctx.exit(READER_GONE)
         except Exception as error:
             if debugging(ctx):
-                raise
+                traceback.print_exc()
             _fail(ctx, error)
 
 

@@ -37,6 +37,8 @@ def cluster_checks(engine: Engine, index: str) -> Iterator[Check]:
             ok, detail, remedy = check(send, index)
         except RequestError as error:
             ok, detail, remedy = True, f"not known: {error}", ""
+        except (AttributeError, KeyError, TypeError, ValueError):  # a proxy, a service
+            ok, detail, remedy = True, "not known: the answer is not an engine's", ""
         yield Check(name, ok, detail, "" if ok else remedy)
 
 

@@ -24,5 +24,8 @@ def shown(uri: str) -> str:
     path = path_of(uri)
     if path is None:
         return one_line(uri)
-    below = os.path.relpath(path)
+    try:
+        below = os.path.relpath(path)
+    except OSError:  # the folder that we are in was deleted
+        return one_line(path)
     return one_line(path if below.startswith("..") else below)

@@ -116,3 +116,9 @@ def test_what_a_role_may_not_ask_is_no_fault() -> None:
     told = found(dict.fromkeys(FINE, refused))
     assert all(ok for ok, _ in told.values())
     assert told["health"][1] == "not known: not allowed (403)"
+
+
+@pytest.mark.parametrize("answer", [{}, [], {"status": 1}, "text"])
+def test_an_answer_that_is_none_is_no_fault(answer: Any) -> None:
+    told = found(dict.fromkeys(FINE, answer))
+    assert all(ok for ok, _ in told.values())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -97,6 +98,21 @@ def test_what_a_server_may_answer(
     assert result.exit_code == 3
     assert told in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("status", [401, 403, 500, 200])
+@pytest.mark.parametrize("command", [["doctor"], ["search", "dog"], ["ingest", "."]])
+def test_no_output_holds_a_secret(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, status: int, command: list[str]
+) -> None:
+    body = {"version": {"number": "3.6.0", "distribution": "opensearch"}}
+    with server(status, body) as url:
+        monkeypatch.setenv("OPENSEARCH_URL", url.replace("http://", "http://me:hunter2@"))
+        result = cli("--debug", *command)
+    assert result.exit_code in (3, 70)
+    secret = base64.b64encode(b"me:hunter2").decode()
+    assert "hunter2" not in result.output
+    assert secret not in result.output
 
 
 def test_a_read_only_index_is_told(cli: Cli, opensearch_url: str, index_name: str) -> None:

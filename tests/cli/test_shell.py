@@ -34,6 +34,7 @@ def test_errors_are_a_line_and_a_traceback_comes_only_when_asked(
     for asked in (["--debug", "search"], ["search", "--debug"]):
         done = shell(*asked, "dog", *sqlite, "--index", "nope")
         assert "Traceback" in done.stderr
+        assert done.returncode == 3
     monkeypatch.setenv("STAIR_SEARCH_DEBUG", "1")
     assert "Traceback" in shell("search", "dog", *sqlite, "--index", "nope").stderr
 
