@@ -30,9 +30,9 @@ def load_encoder(name: str = "starter", threads: int | None = None) -> Encoder:
 
 
 class Encoder:
-    """Photos and texts to tokens of one vocabulary; the inner product of two says how well they fit.
+    """Photos and texts to tokens of one vocabulary; their inner product says how well two fit.
 
-    All that comes out has Euclidean length 1. Each file of the model is read when it is first needed.
+    All that comes out has Euclidean length 1. A file of the model is read when it is first needed.
     Can be pickled: only the model's place travels.
     """
 
@@ -55,7 +55,7 @@ class Encoder:
 
     @cached_property
     def _text(self) -> StaticText:
-        ids = {token: id for id, token in enumerate(self.vocabulary.tokens)}
+        ids = {token: place for place, token in enumerate(self.vocabulary.tokens)}
         path = self._folder.file("text.npz")
         return StaticText.from_file(path, WordPiece(ids), self._folder.text.top_k)
 

@@ -72,7 +72,7 @@ def open_folder(name: str) -> ModelFolder:
     except (OSError, ValueError):
         known = ", ".join(shipped_models())
         raise ModelError(
-            f"no model {name!r}: known are {known}, or give the path of a folder with a {MODEL_FILE}"
+            f"no model {name!r}: known are {known}, or give a folder that holds a {MODEL_FILE}"
         ) from None
     try:
         about: dict[str, Any] = json.loads(raw)

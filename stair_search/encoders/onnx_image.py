@@ -1,6 +1,7 @@
 """Photo to tokens on ONNX Runtime.
 
-onnxruntime and pillow are imported on first use: an application server that only asks questions has neither.
+onnxruntime and pillow are imported on first use: an application server that only asks questions
+has neither.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     q = relu(sum over the text's distinct tokens t of row[t]),   its k strongest, at length 1
 
-row[t] is sparse: t's own weight and what t implies ("puppy" -> puppy, dog, small, ...). An entry may be negative.
-Tokens without a row (stop words, punctuation) say nothing. Order and repetition of words are not seen.
+row[t] is sparse: t's own weight and what t implies ("puppy" -> puppy, dog, small, ...). An entry
+may be negative. Tokens without a row (stop words, punctuation) say nothing. Order and repetition of
+words are not seen.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class StaticText:
     def encode(self, text: str) -> TokenWeights:
         """At most `top_k` tokens at Euclidean length 1; none for a text that says nothing."""
         starts = self._starts
-        # sorted, so that the sum, and with it the last bit of a weight, follows from the words alone
+        # sorted: the last bit of a sum must follow from the words alone
         rows = [slice(starts[t], starts[t + 1]) for t in sorted(set(self._wordpiece.encode(text)))]
         if not rows:
             return TokenWeights.empty()

@@ -1,8 +1,9 @@
 """BERT's uncased tokenizer in plain Python: text to the ids of WordPiece tokens.
 
-Equal to `tokenizers.BertWordPieceTokenizer` (a test compares them), without its dependency: clean, split at white space,
-punctuation and Chinese characters, lower-case, strip accents, then cut each word greedily into the longest known pieces.
-Adds no special tokens; a word that cannot be cut gives no id rather than `[UNK]`.
+Equal to `tokenizers.BertWordPieceTokenizer` (a test compares them), without its dependency: clean,
+split at white space, punctuation and Chinese characters, lower-case, strip accents, then cut each
+word greedily into the longest known pieces. Adds no special tokens; a word that cannot be cut gives
+no id rather than `[UNK]`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def _is_chinese(character: str) -> bool:
 
 def _is_punctuation(character: str) -> bool:
     code = ord(character)
-    # BERT counts all of ASCII's symbols, such as $ and ^, which Unicode does not class as punctuation
+    # BERT counts all of ASCII's symbols; to Unicode $ and ^ are no punctuation
     if 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126:
         return True
     return unicodedata.category(character).startswith("P")
@@ -79,7 +80,10 @@ def split_words(text: str) -> list[str]:
 
 
 class WordPiece:
-    """Cuts text into known pieces. `vocabulary` maps a token to its id; inner pieces start with `##`."""
+    """Cuts text into known pieces.
+
+    vocabulary: token to id; pieces inside a word start with `##`.
+    """
 
     def __init__(self, vocabulary: Mapping[str, int]) -> None:
         self._vocabulary = vocabulary

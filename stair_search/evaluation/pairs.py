@@ -28,7 +28,7 @@ def read_pairs(file: Path, images: Path, split: str | None = None) -> Pairs:
             wanted = ["image", "caption"] + (["split"] if split is not None else [])
             missing = [name for name in wanted if name not in (rows.fieldnames or [])]
             if missing:
-                raise UsageError(f"{file} lacks the column {missing[0]!r}: it has {rows.fieldnames}")
+                raise UsageError(f"{file} lacks the column {missing[0]!r}; has {rows.fieldnames}")
             for row in rows:
                 if split is not None and row["split"] != split:
                     continue

@@ -1,4 +1,4 @@
-"""Photos with captions, as the data folders hold them: `captions.csv` (image, caption, split) beside `images/`."""
+"""Photos with captions, as the data folders hold them: `captions.csv` beside `images/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 class Captioned(NamedTuple):
-    """photos: paths [n]; captions: texts [m]; owner: int64 [m], the photo that a caption describes."""
+    """photos: paths [n]; captions: texts [m]; owner: int64 [m], each caption's photo."""
 
     photos: list[Path]
     captions: list[str]

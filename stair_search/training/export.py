@@ -23,6 +23,8 @@ def image_model(
 
     weight: float32 [f, o], on features as the tower gives them.
     """
+    order = np.argsort(ids)  # as TokenWeights wants them
+    weight, bias, ids = weight[:, order], bias[order], ids[order]
     g = GraphBuilder()
     value, x = pixels(g, IMAGE_SIZE)
     scores = g.linear(pooled(g, load_lite2(), x, IMAGE_SIZE), weight, bias)
@@ -36,36 +38,27 @@ def image_model(
     return g.model([value], outputs)
 
 
-class Row(tuple[NDArray[np.int64], NDArray[np.float32]]):
-    """Token ids and weights of one token's expansion."""
-
-
-def prune_row(
-    token: int, own: float, ids: NDArray[np.int64], weights: NDArray[np.float32], most: int
-) -> Row:
-    """A token's own weight and the `most` largest entries of its expansion, float32 [o]."""
+def prune_row(ids: NDArray[np.int64], weights: NDArray[np.float32], most: int) -> dict[int, float]:
+    """The `most` largest entries of a token's expansion, float32 [o], of either sign."""
     keep = (
         np.argpartition(-np.abs(weights), most)[:most] if most < len(ids) else np.arange(len(ids))
     )
-    entries = dict(zip(ids[keep].tolist(), weights[keep].tolist(), strict=True))
-    if token not in entries:
-        found = np.flatnonzero(ids == token)
-        entries[token] = float(weights[found[0]]) if len(found) else 0.0
-    entries[token] += own
-    order = sorted(entries)
-    return Row((np.array(order), np.array([entries[id] for id in order], np.float32)))
+    return dict(zip(ids[keep].tolist(), weights[keep].tolist(), strict=True))
 
 
-def text_table(rows: dict[int, Row], vocabulary: int) -> dict[str, NDArray[Any]]:
-    """Compressed sparse rows, see `stair_search.encoders.static_text`."""
+def text_table(rows: dict[int, dict[int, float]], vocabulary: int) -> dict[str, NDArray[Any]]:
+    """Compressed sparse rows, see `stair_search.encoders.static_text`.
+
+    rows: token to what it asks for, {token: weight}.
+    """
     lengths = np.zeros(vocabulary, np.int64)
     for token, row in rows.items():
-        lengths[token] = len(row[0])
-    order = sorted(rows)
+        lengths[token] = len(row)
+    entries = [entry for token in sorted(rows) for entry in sorted(rows[token].items())]
     return {
         "starts": np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32),
-        "ids": np.concatenate([rows[token][0] for token in order]).astype(np.uint16),
-        "weights": np.concatenate([rows[token][1] for token in order]).astype(np.float16),
+        "ids": np.array([token for token, _ in entries], np.uint16),
+        "weights": np.array([weight for _, weight in entries], np.float16),
     }
 
 

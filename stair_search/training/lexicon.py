@@ -26,7 +26,7 @@ STOP_WORDS = frozenset(
     no not yes very too also just only both each every all any some other another same such own
     more most much many few several lot s t d ll m re ve himself herself itself themselves
     look looks looking something someone one
-    """.split()
+    """.split()  # noqa: SIM905 - reads better as words
 )
 
 
@@ -57,14 +57,14 @@ def make_lexicon(
     tokens: Sequence[str], wordpiece: WordPiece, captions: Sequence[str], least: int
 ) -> Lexicon:
     """least: captions that must hold an output token."""
-    counts = Counter(id for caption in captions for id in set(wordpiece.encode(caption)))
-    seen = sorted(id for id in counts if is_word(tokens[id]) or tokens[id].isdecimal())
-    outputs = [id for id in seen if counts[id] >= least and is_word(tokens[id])]
+    counts = Counter(token for caption in captions for token in set(wordpiece.encode(caption)))
+    seen = sorted(i for i in counts if is_word(tokens[i]) or tokens[i].isdecimal())
+    outputs = [i for i in seen if counts[i] >= least and is_word(tokens[i])]
     return Lexicon(
         np.array(seen),
         np.array(outputs),
         np.searchsorted(seen, outputs),
-        np.array([counts[id] / len(captions) for id in seen], np.float32),
+        np.array([counts[i] / len(captions) for i in seen], np.float32),
     )
 
 
@@ -72,8 +72,8 @@ def bags(
     wordpiece: WordPiece, captions: Sequence[str], seen: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """float32 [m, i]: 1 where the caption holds the token."""
-    place = {id: i for i, id in enumerate(seen.tolist())}
+    place = {token: i for i, token in enumerate(seen.tolist())}
     bag = np.zeros((len(captions), len(seen)), np.float32)
     for row, caption in zip(bag, captions, strict=True):
-        row[[place[id] for id in wordpiece.encode(caption) if id in place]] = 1
+        row[[place[token] for token in wordpiece.encode(caption) if token in place]] = 1
     return bag

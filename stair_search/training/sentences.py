@@ -1,4 +1,4 @@
-"""Sentence vectors of MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2, MIT), as a package carries them.
+"""Sentence vectors of MiniLM-L6 (sentence-transformers/all-MiniLM-L6-v2, MIT).
 
 Teaches only: what is shipped asks no network about a question.
 """

@@ -1,11 +1,12 @@
 """The sparse model: photos and texts as weights of readable tokens, cosine similarity.
 
-Photo: log(1 + relu(W features + b)), its `top_k` strongest (STAIR's activation, arXiv 2301.13081, on pooled features).
-Text: relu(sum over its tokens t of own[t] at t + P(vector[t])), its `top_k` strongest: no network beyond a look-up,
-so that what is trained is what is shipped.
+Photo: log(1 + relu(W features + b)), its strongest (STAIR's activation, arXiv 2301.13081, on
+pooled features). Text: relu(sum over its tokens t of own[t] at t + P(vector[t])), its strongest: no
+network beyond a look-up, so that what is trained is what is shipped.
 
-Tokens stay readable because both sides start at them: W from a ridge regression onto the words of a photo's captions,
-the text at its own tokens. Most of the loss is a dense teacher's similarities.
+Tokens stay readable because both sides start at them: W from a ridge regression onto the words of a
+photo's captions, the text at its own tokens; and because a part of the loss is these words. Most of
+it is the similarities of dense teachers.
 
 Axes: n photos, m texts, f features, i input tokens, o output tokens.
 """
@@ -33,11 +34,12 @@ TEXT_TOKENS = 32
 RIDGE = 3840.0
 TEACHER_TEMPERATURE = 0.05
 TEACHER_SHARE = 0.9
-GROUNDING = 0.02
+GROUNDING = 0.1
+EXPANSION = 0.002
 
 
 def strongest(x: torch.Tensor, k: int) -> torch.Tensor:
-    """The rows of x [n, o] with all but the k largest of a row at zero. Gradients flow through what stays."""
+    """Rows of x [n, o] with all but their k largest at zero; gradients flow through these."""
     if k >= x.shape[1]:
         return x
     return x * (x >= x.topk(k, dim=1).values[:, -1:].detach())
@@ -109,9 +111,16 @@ class TextSide(nn.Module):
 
     def forward(self, bag: torch.Tensor) -> torch.Tensor:
         """float32 [m, i] to weights [m, o]."""
-        if self.training:  # a text must not hang on one word
-            bag = bag * (torch.rand_like(bag) > 0.1)
-        total = self.expansion(bag @ self.vectors) + (bag * self.own)[:, self.place]
+        return self.strongest(bag, self.expand(bag))
+
+    def expand(self, bag: torch.Tensor) -> torch.Tensor:
+        """What the tokens imply, float32 [m, o], of both signs."""
+        expansion: torch.Tensor = self.expansion(bag @ self.vectors)
+        return expansion
+
+    def strongest(self, bag: torch.Tensor, expansion: torch.Tensor) -> torch.Tensor:
+        """Own weights and expansion together, pruned."""
+        total = expansion + (bag * self.own)[:, self.place]
         return strongest(torch.relu(total), TEXT_TOKENS)
 
 
@@ -123,7 +132,7 @@ class Sparse(nn.Module):
 
 
 class Teacher:
-    """Similarity of photos and captions as the mean over dense models trained from several seeds."""
+    """Similarity of photos and captions as the mean over several dense models."""
 
     def __init__(self, models: Sequence[Dense], data: Examples) -> None:
         with torch.no_grad():
@@ -170,9 +179,14 @@ def train_sparse(
         for features, photos, captions in batches.epoch():
             weights = model.images(features)
             scale = model.log_scale.exp().clamp(max=60)
-            logits = scale * unit(weights) @ unit(model.texts(data.bag[captions])).T
+            # a text must not hang on one word
+            words = data.bag[captions] * (torch.rand(len(captions), data.bag.shape[1]) > 0.1)
+            expansion = model.texts.expand(words)
+            logits = scale * unit(weights) @ unit(model.texts.strongest(words, expansion)).T
             loss = (1 - TEACHER_SHARE) * contrastive(logits)
             loss = loss + TEACHER_SHARE * soft_contrastive(logits, teacher.logits(photos, captions))
+            # a word implies few: pruning its row then hardly hurts
+            loss = loss + EXPANSION * expansion.abs().sum(1).mean()
             loss = loss + GROUNDING * grounding(weights, bag[photos], prior)
             optimiser.zero_grad()
             loss.backward()
@@ -183,6 +197,6 @@ def train_sparse(
         with torch.no_grad():
             seen = unit(model.images(validation.views[0])) @ unit(model.texts(validation.bag)).T
         recall = mean_recall(seen, validation.owner)
-        loss_mean = total / len(batches)
-        log.info("  epoch %d of %d: loss %.3f, validation mR %.1f", epoch + 1, epochs, loss_mean, recall)
+        mean = total / len(batches)
+        log.info("  epoch %d of %d: loss %.3f, validation mR %.1f", epoch + 1, epochs, mean, recall)
     return model

@@ -1,7 +1,8 @@
 """`python -m stair_search.training.starter`: makes the weights of the starter model.
 
-Stages: photos to features (frozen EfficientNet-Lite2) - captions to sentence vectors (frozen MiniLM) - dense teacher -
-sparse student - export. The first two are kept in a cache folder; the rest takes minutes on two cores.
+Stages: words and captions to vectors (frozen MiniLM), photos to features (frozen
+EfficientNet-Lite2), dense teachers, sparse student, class names, export. Vectors and features are
+kept in a cache folder; the rest takes minutes on two cores.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from stair_search.encoders.wordpiece import WordPiece
 from stair_search.vocabulary import Vocabulary
 
 from .captions import Captioned, join, read_captioned
+from .class_names import class_tokens
 from .data import Examples
 from .dense import Dense, train_dense
-from .export import Row, image_model, prune_row, text_table, write_folder
+from .export import image_model, prune_row, text_table, write_folder
 from .features import photo_features
 from .lexicon import Lexicon, bags, is_word, make_lexicon
 from .sentences import minilm_folder, sentence_vectors
@@ -36,7 +38,7 @@ from .sparse import (
     token_vectors,
     train_sparse,
 )
-from .tower import IMAGE_SIZE
+from .tower import IMAGE_SIZE, load_lite2
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +46,12 @@ DATA_SETS = ("flickr8k", "coco-captions")
 VIEWS = ("plain", "flip")
 CACHE = Path("~/.cache/stair-search/features")
 
-LEAST_CAPTIONS = 8
+LEAST_CAPTIONS = 12
 TEACHERS = 3
-ROW_SEEN = 64
+ROW_SEEN = 128
 ROW_UNSEEN = 24
+NEAR = 0.75
+"""Cosine of two words' vectors from which one asks for the other's photos."""
 OUTSIDE = 0.05
 """Own weight of a word that no photo carries: named among a question's tokens, hardly counted."""
 
@@ -103,8 +107,14 @@ def examples(
     return made, statistics
 
 
-def text_rows(texts: TextSide, words: Words, lexicon: Lexicon) -> dict[int, Row]:
-    """The table's row of every word: as trained where captions held it, from MiniLM alone elsewhere."""
+def text_rows(
+    texts: TextSide, words: Words, lexicon: Lexicon, classes: NDArray[np.int64]
+) -> dict[int, dict[int, float]]:
+    """The table's row of every word: as trained where captions held it, else from MiniLM alone.
+
+    classes: tokens that photos carry beside the lexicon's. A word of nearly the same meaning asks
+    for them too ("bananas" for "banana").
+    """
     with torch.no_grad():
         own = texts.own.numpy()
         expansion = texts.expansion.weight.numpy().T
@@ -112,14 +122,24 @@ def text_rows(texts: TextSide, words: Words, lexicon: Lexicon) -> dict[int, Row]
         unseen = words.vectors @ expansion
     outputs = set(lexicon.outputs.tolist())
     place = {token: i for i, token in enumerate(lexicon.seen.tolist())}
+    usual = float(own[lexicon.place].mean())
+    near = words.vectors @ words.vectors[classes].T
     rows = {}
     for token, name in enumerate(words.tokens):
         if token in place:
             i = place[token]
             kept = float(own[i]) if token in outputs else OUTSIDE
-            rows[token] = prune_row(token, kept, lexicon.outputs, seen[i], ROW_SEEN)
+            entries = prune_row(lexicon.outputs, seen[i], ROW_SEEN)
         elif is_word(name) and not name.startswith("##"):
-            rows[token] = prune_row(token, OUTSIDE, lexicon.outputs, unseen[token], ROW_UNSEEN)
+            kept = OUTSIDE
+            entries = prune_row(lexicon.outputs, unseen[token], ROW_UNSEEN)
+        else:
+            continue
+        entries[token] = entries.get(token, 0.0) + kept
+        if is_word(name) and not name.startswith("##"):
+            for column in np.flatnonzero(near[token] >= NEAR):
+                entries[int(classes[column])] = usual * float(near[token, column])
+        rows[token] = entries
     return rows
 
 
@@ -132,12 +152,14 @@ def head(model: Sparse, statistics: Statistics) -> tuple[NDArray[np.float32], ND
 
 
 class Trained(NamedTuple):
+    """features: float32 [n, f], of the training photos, as the tower gives them."""
+
     dense: Dense
     sparse: Sparse
     words: Words
     lexicon: Lexicon
     statistics: Statistics
-    training: Examples
+    features: NDArray[np.float32]
 
 
 def train(
@@ -156,24 +178,33 @@ def train(
     log.info("features: %d photos in %d views", len(training.photos), len(VIEWS))
     data, statistics = examples(training, VIEWS, words, lexicon, cache)
     held_out, _ = examples(validation, VIEWS[:1], words, lexicon, cache, statistics)
+    features = data.views[0].numpy() * statistics.deviation + statistics.mean
     log.info("dense teachers: %d", TEACHERS)
     dense = [train_dense(data, seed=seed) for seed in range(TEACHERS)]
     log.info("sparse student")
     vectors = token_vectors(words.vectors[lexicon.seen], data)
     sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, lexicon))
     train_sparse(sparse, data, lexicon, Teacher(dense, data), held_out, epochs)
-    return Trained(dense[0], sparse, words, lexicon, statistics, data)
+    return Trained(dense[0], sparse, words, lexicon, statistics, features)
 
 
 def export(trained: Trained, out: Path) -> None:
+    outputs = trained.lexicon.outputs
+    tokens = trained.words.tokens
+    classes = class_tokens(load_lite2()._fc, trained.features, tokens, set(outputs.tolist()))
+    log.info("class names: %d tokens", len(classes.ids))
     weight, bias = head(trained.sparse, trained.statistics)
-    rows = text_rows(trained.sparse.texts, trained.words, trained.lexicon)
+    rows = text_rows(trained.sparse.texts, trained.words, trained.lexicon, classes.ids)
     write_folder(
         out,
         ABOUT,
-        image_model(weight, bias, trained.lexicon.outputs),
-        text_table(rows, len(trained.words.tokens)),
-        trained.words.tokens,
+        image_model(
+            np.concatenate([weight, classes.weight], 1),
+            np.concatenate([bias, classes.bias]),
+            np.concatenate([outputs, classes.ids]),
+        ),
+        text_table(rows, len(tokens)),
+        tokens,
     )
 
 

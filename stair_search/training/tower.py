@@ -1,8 +1,9 @@
 """EfficientNet-Lite2 as an ONNX graph, written node by node.
 
-The tower is plain enough (convolution, ReLU6, addition) that writing the graph here, batch normalisation folded into the
-convolutions, is shorter than steering an exporter and keeps the file small: weights are stored as float16 and cast to float32
-once, when ONNX Runtime folds constants at load. Nothing here trains; torch only reads the published weights.
+The tower is plain enough (convolution, ReLU6, addition) that writing the graph here, batch
+normalisation folded into the convolutions, is shorter than steering an exporter and keeps the file
+small: weights are stored as float16 and cast to float32 once, when ONNX Runtime folds constants at
+load. Nothing here trains; torch only reads the published weights.
 
 Axes: n photos, s pixels a side, c channels.
 """
@@ -89,7 +90,7 @@ def load_lite2() -> Any:
 def _convolution(
     g: GraphBuilder, x: str, conv: Any, norm: Any, size: int, activate: bool
 ) -> tuple[str, int]:
-    """Convolution with batch normalisation folded in and TensorFlow's SAME padding; returns (output, its side)."""
+    """Convolution, batch normalisation folded in, TensorFlow's SAME padding; (output, its side)."""
     weight = conv.weight.detach().numpy().astype(np.float64)
     scale = norm.weight.detach().numpy().astype(np.float64) / np.sqrt(
         norm.running_var.numpy().astype(np.float64) + norm.eps
@@ -118,7 +119,8 @@ def _convolution(
 def pixels(g: GraphBuilder, size: int) -> tuple[Any, str]:
     """The graph's input, uint8 [n, s, s, 3], and the same as centred float32 [n, 3, s, s].
 
-    (x - 127) / 128 is what the published Lite weights expect (88.8 % against 77.6 % top-1 with ImageNet's mean and deviation).
+    (x - 127) / 128 is what the published Lite weights expect: 88.8 % top-1 on 1,000 photos, against
+    77.6 % with ImageNet's mean and deviation.
     """
     value = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", size, size, 3])
     x = g.node("Transpose", ["pixels"], perm=[0, 3, 1, 2])
@@ -128,7 +130,7 @@ def pixels(g: GraphBuilder, size: int) -> tuple[Any, str]:
 
 
 def tower(g: GraphBuilder, network: Any, x: str, size: int) -> Iterator[tuple[str, int]]:
-    """Appends the convolutions; yields (output, its side) after the stem, every block and the last convolution."""
+    """Appends the convolutions; yields (output, its side) after stem, each block and the last."""
     x, size = _convolution(g, x, network._conv_stem, network._bn0, size, True)
     yield x, size
     for block in network._blocks:
