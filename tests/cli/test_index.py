@@ -18,7 +18,7 @@ def test_create_prints_the_body_and_show_the_mapping(
     assert f"made index {index_name!r}" in made.stderr
     shown = cli("index", "show", *at)
     assert shown.exit_code == 0
-    mapping = json.loads(shown.stdout)
+    mapping = json.loads(shown.stdout)["mappings"]
     assert {"look", "look_model", "taken", "image"} <= set(mapping["properties"])
     assert mapping["_meta"] == body["mappings"]["_meta"]
 

@@ -24,10 +24,13 @@ stair-search index show --index holidays --url https://search.example.org:9200 -
 @format_option
 @debug_option
 def command(destination: Destination, format: Format) -> None:
-    """Show the mapping of an index as the engine holds it."""
+    """Show the fields of an index as the engine holds them.
+
+    With --format json it is a body that makes an index with the same fields.
+    """
     with destination.open() as engine:
         mapping, count = engine.mapping(destination.index), engine.count(destination.index)
-    emit(format, mapping, lambda: _lines(mapping, count))
+    emit(format, {"mappings": mapping}, lambda: _lines(mapping, count))
 
 
 def _lines(mapping: Mapping[str, Any], count: int) -> Iterator[str]:
