@@ -55,7 +55,10 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
                         f"a field of type rank_features; `stair-search ingest` makes such an index"
                     )
             case Term(field, value) if field in types:
-                wanted_term(field, types[field]["type"], value)
+                kind = types[field]["type"]
+                if kind == "rank_features":
+                    raise UsageError(f"field {field!r} holds tokens: require one instead")
+                wanted_term(field, kind, value)
             case Match(field) if field in types and types[field]["type"] not in TEXT_TYPES:
                 raise UsageError(
                     f"index {index!r}: field {field!r} is {types[field]['type']}, not text: ask "

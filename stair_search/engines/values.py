@@ -33,9 +33,11 @@ def term(kind: str, value: Any) -> str:
 
 
 def wanted_term(field: str, kind: str, value: str) -> str:
-    """The term of a filter. Raises UsageError where no document can have such a value."""
+    """The term of a filter. Raises UsageError for what is no value of such a field."""
     try:
-        return term(kind, value)
+        found = term(kind, value)
+        # 300.7 finds nothing, though a document with it is kept as 300
+        return found if kind not in WHOLE_TYPES or _number(value) == int(found) else value
     except ValueError as error:
         raise UsageError(f"filter {field}={value}: field {field!r} is {kind!r}, {error}") from None
 

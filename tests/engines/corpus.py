@@ -21,7 +21,7 @@ from stair_search.engines import Document
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import escape
 
-ENOUGH = 1_200
+ENOUGH = 1_000
 BATCH = 16
 # Sentences for photos that come without one, with what splits oddly
 SAYINGS = (

@@ -137,7 +137,11 @@ class Kind:
             filter=(Bool(should=(Ids(ids), Term(*self.filter()))),),
             must_not=(Bool(must=(HasToken(self.held()[0], self.corpus.model), All())),),
         )
-        other = Bool(should=(tokens, Constant(Ids(ids[:100]), 0.1, "listed")), filter=(Ids(ids),))
+        # text that only filters adds nothing, nor does it to the reasons
+        other = Bool(
+            should=(tokens, Constant(Ids(ids[:100]), 0.1, "listed"), self.match()),
+            filter=(Bool(should=(Ids(ids), self.match())),),
+        )
         return Bool(should=(inner, other, Term(*self.filter())))
 
     def must(self) -> Query:

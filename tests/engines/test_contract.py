@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stair_search.engines import Document, Engine, Hits
+from stair_search.engines.lucene.engine import LuceneEngine
 from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.fields import Fields
 from stair_search.mappings import fields_of, index_body
@@ -184,6 +185,9 @@ def test_scan_gives_every_document_as_of_the_call(engine: Engine, index: str) ->
     assert dict(rows) == {f"d{i}": {"image": f"{i}.jpg"} for i in range(2_500)}
     assert dict(engine.scan(index, []))["late"] == {}
     assert next(iter(engine.scan(index, ["image"])))  # left half read: nothing breaks
+    if isinstance(engine, LuceneEngine):  # as servers do that cannot page a point in time
+        engine._dialect = engine._dialect._replace(pit=None)
+        assert dict(engine.scan(index, ["image"])) == {**dict(rows), "late": {}}
 
 
 def test_models_are_counted(engine: Engine, index: str) -> None:
@@ -324,6 +328,16 @@ def test_text(engine: Engine, index: str) -> None:
         assert found(engine, index, Match("caption", text)) == expected, text
 
 
+def test_text_that_filters_is_no_reason(engine: Engine, index: str) -> None:
+    put(engine, index, a=DOG, b=CAT)
+    text = Match("caption", "dog cat")
+    query = Bool(should=(Match("caption", "a beach"),), filter=(Bool(should=(text,)), text))
+    hits = engine.search(index, query).hits
+    assert [[reason.token for reason in hit.why] for hit in hits] == [["beach", "a"], ["a"]]
+    for hit in hits:
+        assert sum(reason.score for reason in hit.why) == pytest.approx(hit.score, rel=1e-6)
+
+
 def test_the_best_come_first_and_the_rest_is_counted(engine: Engine, index: str) -> None:
     put(engine, index, **{f"d{i}": {**DOG, "stair": [{"dog": 1.0 + i / 8}]} for i in range(30)})
     hits = engine.search(index, question({"dog": 1.0}, model="m"), 3)
@@ -380,6 +394,42 @@ def test_unknown_and_unfit_fields_are_named(engine: Engine, index: str) -> None:
         engine.search(index, Tokens.of({"dog": 1.0}, "m", "look"))
     with pytest.raises(ModelError, match=r"'caption' is text.*rank_features"):
         engine.search(index, Tokens.of({"dog": 1.0}, "m", "caption"))
+
+
+def test_filters_on_odd_values(engine: Engine, index: str) -> None:
+    put(engine, index, a={**CAT, "price": 1.5, "sold": True, "empty": ""}, b=DOG)
+    for field, value, expected in (
+        ("price", "1.5", {"a"}),
+        ("price", "1.50", {"a"}),
+        ("price", "1", set()),
+        ("sold", "true", {"a"}),
+        ("sold", "false", set()),
+        ("empty", "", {"a"}),
+        ("width", "300.0", {"a"}),
+        ("width", "300.7", set()),
+        ("caption", "dog", {"b"}),
+        ("caption", "Dog", set()),
+        ("caption", "", set()),
+    ):
+        assert found(engine, index, Term(field, value)) == expected, (field, value)
+    for field, value in (("sold", "perhaps"), ("stair", "dog")):
+        with pytest.raises(UsageError, match=f"'{field}'"):
+            engine.search(index, Term(field, value))
+
+
+def test_objects(engine: Engine, index: str) -> None:
+    put(engine, index, a={**DOG, "camera": {"make": "Leica", "lens": {"mm": 35}}})
+    assert found(engine, index, Term("camera.make", "Leica")) == {"a"}
+    assert found(engine, index, Term("camera.lens.mm", "35")) == {"a"}
+    refused: list[dict[str, Any]] = [
+        {"camera": "Leica"},
+        {"caption": {"en": "a dog"}},
+        {"image": {"uri": "x"}},
+    ]
+    for outcome in engine.bulk(index, [Document("b", one) for one in refused]):
+        assert outcome.status == 400, outcome
+    engine.refresh(index)
+    assert engine.count(index) == 1
 
 
 def test_a_field_that_came_since_is_seen(engine: Engine, index: str) -> None:

@@ -55,6 +55,8 @@ def _terms(name: str, values: list[Any], mapping: Mapping[str, Any]) -> tuple[Te
     kind = mapping["type"]
     if kind == "rank_features":
         return _weights(name, values), 0
+    if any(isinstance(value, dict | list) for value in values):
+        raise ValueError(f"field {name!r} of type {kind!r} cannot hold an object or lists of lists")
     if kind in TEXT_TYPES:
         found = [word for value in values for word in words(str(value))]
         terms = {word: min(n, 0xFFFF) for word, n in Counter(found).items()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -43,6 +44,10 @@ class Damaged(Exception):  # noqa: N818
     """What a row holds cannot have been written by us."""
 
 
+class _Connection(sqlite3.Connection):
+    """One that can be held weakly: it closes with the thread that it belongs to."""
+
+
 class Database:
     """One file. Each thread has a connection of its own; WAL lets them read while one writes."""
 
@@ -51,7 +56,7 @@ class Database:
         self.place = f"sqlite:{path}"
         self._timeout = timeout
         self._mine = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def holds_anything(self) -> bool:
         """Whether there is a file with our schema. Raises DestinationError where it is not ours."""
@@ -126,17 +131,17 @@ class Database:
             return self._checked(self._open(self._mode()))
 
     def close(self) -> None:
-        for connection in self._all:
+        for connection in list(self._all):
             connection.close()
         self._all.clear()
         self._mine = threading.local()
 
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+    def _connection(self) -> _Connection:
+        connection: _Connection | None = getattr(self._mine, "connection", None)
         if connection is None:
             connection = self._checked(self._open(self._mode()))
             self._mine.connection = connection
-            self._all.append(connection)
+            self._all.add(connection)
         return connection
 
     def _mode(self) -> str:
@@ -145,19 +150,20 @@ class Database:
             return "rw"
         return "ro" if Path(f"{self.path}-wal").exists() else "ro&immutable=1"
 
-    def _open(self, mode: str) -> sqlite3.Connection:
+    def _open(self, mode: str) -> _Connection:
         connection = sqlite3.connect(
             f"file:{quote(str(self.path.absolute()))}?mode={mode}",
             uri=True,
             timeout=self._timeout,
             isolation_level=None,  # transactions are begun by hand
+            factory=_Connection,
             check_same_thread=False,  # used by one thread, closed by any
         )
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         return connection
 
-    def _checked(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+    def _checked(self, connection: _Connection) -> _Connection:
         try:
             schema = connection.execute(
                 "SELECT sql FROM sqlite_schema WHERE sql NOT NULL"

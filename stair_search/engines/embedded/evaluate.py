@@ -19,7 +19,7 @@ from stair_search.engines.parts import scoring_parts
 from stair_search.engines.values import wanted_term
 from stair_search.engines.words import words
 from stair_search.fields import model_field
-from stair_search.mappings import types_of
+from stair_search.mappings import TEXT_TYPES, types_of
 from stair_search.queries import (
     All,
     Bool,
@@ -160,10 +160,13 @@ class Evaluation:
 
     def _term(self, field: str, value: str) -> NDArray[np.bool_]:
         matched = np.zeros(self._size, bool)
-        if field in self._types:
+        if field in self._types and (value != LENGTHS or not self._is_text(field)):
             term = wanted_term(field, self._types[field]["type"], value)
             matched[self._read(field, [term]).get(term, NOBODY).numbers] = True
         return matched
+
+    def _is_text(self, field: str) -> bool:
+        return self._types[field]["type"] in TEXT_TYPES
 
     def _ids(self, values: tuple[str, ...]) -> NDArray[np.bool_]:
         matched = np.zeros(self._size, bool)

@@ -90,12 +90,15 @@ class Writer:
     def _learn(self, fields: Mapping[str, Any]) -> None:
         """Fields that come unannounced enter the mapping, as they do in a cluster."""
         for name, mapping in new_fields(fields, self._types).items():
-            if not all(name.split(".")):
-                raise ValueError(f"a field cannot have the name {name!r}")
             *above, last = name.split(".")
             properties = self._mapping["properties"]
             for part in above:
-                properties = properties.setdefault(part, {}).setdefault("properties", {})
+                parent = properties.setdefault(part, {})
+                if "type" in parent:
+                    raise ValueError(f"field {name!r} cannot be: {part!r} is no object")
+                properties = parent.setdefault("properties", {})
+            if not all((*above, last)) or last in properties:
+                raise ValueError(f"field {name!r} cannot be: it is an object, or a name is empty")
             properties[last] = mapping
             self._types[name] = mapping
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -222,7 +223,8 @@ class LuceneEngine:
         finally:
             path = "/_pit" if key == "id" else "/_search/point_in_time"
             closing = {"id": pit} if key == "id" else {"pit_id": [pit]}
-            self._send("DELETE", path, body=_json(closing))
+            with suppress(RequestError):  # it ends by itself
+                self._send("DELETE", path, body=_json(closing))
 
     def _scroll_pages(self, index: str, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
         body = {**body, "sort": ["_doc"]}
@@ -237,7 +239,8 @@ class LuceneEngine:
                 answer = self._send("POST", "/_search/scroll", index=index, body=_json(more))
         finally:
             done = {"scroll_id": answer["_scroll_id"]}
-            self._send("DELETE", "/_search/scroll", body=_json(done))
+            with suppress(RequestError):
+                self._send("DELETE", "/_search/scroll", body=_json(done))
 
     def _body(self, query: Query, size: int, why: bool, about: _About | None) -> dict[str, Any]:
         settings, types = (about.settings, about.types) if about else ({}, {})

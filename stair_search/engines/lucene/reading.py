@@ -56,10 +56,11 @@ def _why(query: Query, hit: Mapping[str, Any], names: Mapping[Query, str]) -> li
 
 
 def _word_reasons(explanation: Mapping[str, Any], fields: Collection[str]) -> Iterator[Reason]:
-    """What each word of a text field added, wherever it stands in the explanation."""
+    """What each word of a text field added, wherever it stands in the explanation.
+
+    A filter adds nothing, and engines do not explain the words in it.
+    """
     said: str = explanation.get("description", "")
-    if said.startswith("match on required clause"):
-        return  # a filter, which adds nothing
     weight = _WEIGHT.match(said)
     if weight is None:
         for detail in explanation.get("details", []):
