@@ -19,7 +19,7 @@ Pixels = NDArray[np.uint8]
 
 
 class Encoder(Protocol):
-    """Photos to tokens. Can be pickled: Ray's actors get a copy."""
+    """Photos to tokens. May be used by several threads, and pickled for other processes."""
 
     @property
     def name(self) -> str: ...
@@ -41,7 +41,10 @@ class Encoder(Protocol):
 
 
 def load(name: str) -> Encoder:
-    """The encoder of this name. Raises ModelError where there is none."""
+    """The encoder of this name, using one CPU a call: executors call it once for each.
+
+    Raises ModelError where there is none.
+    """
     from stair_search.encoders import load_encoder  # brings the encoder's runtime
 
-    return load_encoder(name)
+    return load_encoder(name, threads=1)

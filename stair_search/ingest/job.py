@@ -48,7 +48,7 @@ class JobSettings:
     executor: Executor = "local"
     folder: Path | None = None
     dry_run: bool = False
-    encode_batch: int = 16
+    encode_batch: int = 8
     decode_threads: int | None = None
     bulk_documents: int = 128
     bulk_bytes: int = 5 * 2**20

@@ -1,6 +1,9 @@
 """The executor for one machine: threads, with bounded room between them.
 
-find | decode (threads) | encode (the encoder's own threads) | bulk and ledger
+    find (1) | decode (a CPU each) | encode (a CPU each) | bulk and ledger (1)
+
+A thread a CPU with an encoder that uses one beats one thread with an encoder that uses all: nobody
+waits for anybody inside a photo.
 """
 
 from __future__ import annotations
@@ -12,23 +15,26 @@ from contextlib import contextmanager
 from functools import partial
 
 from .decode import prepare
-from .job import JobSettings
 from .photo import Prepared, Result, Work
 from .pipe import Background, parallel
-from .stages import Executor, Run, encoded, written
+from .stages import Executor, Run, batches, encoded, written
 
 
 @contextmanager
 def executor(run: Run) -> Iterator[Executor]:
     """Threads need no preparation."""
-    yield Executor(partial(_execute, run), in_flight(run.job))
+    cpus = os.cpu_count() or 1
+    # Batches in the encoders and as many waiting, one being packed, and a request on its way.
+    most = (2 * cpus + 1) * run.job.encode_batch + run.job.bulk_documents
+    yield Executor(partial(_execute, run, cpus), most)
 
 
-def _execute(run: Run, works: Iterator[Work | Result]) -> Generator[list[Result], None, None]:
-    """Brings every photo to its final state; yields results that are in the ledger already."""
-    threads = run.job.decode_threads or os.cpu_count() or 1
-    meter = run.meters["decode"]
-    meter.workers = threads
+def _execute(
+    run: Run, cpus: int, works: Iterator[Work | Result]
+) -> Generator[list[Result], None, None]:
+    decoders = run.job.decode_threads or cpus
+    run.meters["decode"].workers = decoders
+    run.meters["encode"].workers = cpus
 
     def decoded(item: Work | Result) -> Prepared | Result:
         if isinstance(item, Result):
@@ -37,23 +43,15 @@ def _execute(run: Run, works: Iterator[Work | Result]) -> Generator[list[Result]
         try:
             return prepare(item, run.encoder.prepare_image)
         finally:
-            meter.add(time.perf_counter() - started, 1)
+            run.meters["decode"].add(time.perf_counter() - started, 1)
 
+    size = run.job.encode_batch
     found = Background(run.meters["find"].timed(works), 256)
-    prepared = parallel(decoded, found, threads, ahead=4 * run.job.encode_batch + threads)
-    batches = Background(encoded(run, prepared), 2)
+    prepared = parallel(decoded, found, decoders, ahead=2 * cpus * size + decoders)
+    made = parallel(partial(encoded, run), batches(prepared, size), cpus, ahead=2 * cpus)
     try:
-        yield from written(run, batches)
-    finally:  # from the end to the start: each of them waits for the thread before it
-        batches.close()
+        yield from written(run, made)
+    finally:  # from the end to the start: each of them takes from the one before it
+        made.close()
         prepared.close()
         found.close()
-
-
-def in_flight(job: JobSettings) -> int:
-    """Photos that can be encoded and not yet in the ledger, at most.
-
-    One batch being encoded, one waiting to be handed on, two handed on, one being packed, and a
-    request on its way.
-    """
-    return 5 * job.encode_batch + job.bulk_documents

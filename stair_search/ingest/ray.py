@@ -1,6 +1,6 @@
 """The executor on Ray Data. The only module that knows Ray.
 
-    found photos | decode (actors) | encode (actors) | write (actor) | ledger (this process)
+    found photos | decode and encode (an actor a CPU) | write (an actor) | ledger (this process)
 
 Photos are found first and wait in Ray's object store; from there on all is streamed. A photo
 travels as its pickled `Work` beside flat columns; tokens as two list columns, since a dict would
@@ -15,10 +15,10 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from .decode import prepare
 from .encoder import Encoder
 from .job import JobSettings
 from .photo import Prepared, Result, Work
-from .stages import Executor, Ready, Requests, Run, encode, ready, sent
+from .stages import Executor, Ready, Requests, Run, batches, encode, ready, sent
 
 try:
     import pyarrow as pa
@@ -46,33 +46,17 @@ BLOCK = 4
 """Encoder batches in a block, the unit in which photos go from one step to the next."""
 
 
-class Shares(NamedTuple):
-    """How CPUs are divided: encoders of so many CPUs each, decoders of one.
-
-    The writer waits for the network and takes none.
-    """
-
-    encoders: int
-    cpus_each: int
-    decoders: int
-
-
-def shares(nodes: Sequence[int]) -> Shares:
-    """An encoder a node, on three quarters of its CPUs; nodes: the CPUs of each.
+def encoders(total: float, free: float) -> int:
+    """An encoder for each free CPU; the writer waits for the network and takes none.
 
     What could not be scheduled is refused here, and would hang otherwise.
-
-    >>> shares([8, 16])
-    Shares(encoders=2, cpus_each=6, decoders=12)
     """
-    able = [cpus for cpus in nodes if cpus >= 2]
-    if not able:
+    if free < 1:
         raise UsageError(
-            f"--executor ray needs a node with 2 CPUs, 1 to decode and 1 to encode; Ray has "
-            f"{', '.join(map(str, nodes)) or 'none'}: use --executor local"
+            f"--executor ray needs 1 free CPU, and of Ray's {total:g} are {free:g} free: "
+            f"wait, or use --executor local"
         )
-    each = min(able) - max(1, min(able) // 4)
-    return Shares(len(able), each, sum(able) - len(able) * each)
+    return int(free)
 
 
 @contextmanager
@@ -84,21 +68,21 @@ def executor(run: Run) -> Iterator[Executor]:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        alive = [node for node in ray.nodes() if node["Alive"]]
-        divided = shares([int(node["Resources"].get("CPU", 0)) for node in alive])
+        count = encoders(
+            ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
+        )
         # A block in each encoder and one behind it, one in the writer and one before it.
-        most = BLOCK * run.job.encode_batch * (2 * divided.encoders + 2)
-        yield Executor(partial(_execute, run, divided, most), most)
+        most = BLOCK * run.job.encode_batch * (2 * count + 2)
+        yield Executor(partial(_execute, run, count, most), most)
     finally:
         if started:
             ray.shutdown()
 
 
 def _execute(
-    run: Run, divided: Shares, most: int, works: Iterator[Work | Result]
+    run: Run, count: int, most: int, works: Iterator[Work | Result]
 ) -> Iterator[list[Result]]:
-    run.meters["decode"].workers = divided.decoders
-    run.meters["encode"].workers = divided.encoders
+    run.meters["decode"].workers = run.meters["encode"].workers = count
     tables: list[Any] = []
     for found in _blocks(run.meters["find"].timed(works), BLOCK * run.job.encode_batch):
         yield _record(run, [item for item in found if isinstance(item, Result)])
@@ -108,7 +92,7 @@ def _execute(
     if not tables:
         return
     slots = ray.remote(num_cpus=0)(_Slots).remote(most)
-    for rows in _pipeline(run, divided, tables, slots):
+    for rows in _pipeline(run, count, tables, slots):
         for stage in ("decode", "encode", "bulk"):
             spent = [ms for ms in rows[f"{stage}_ms"] if ms is not None]
             run.meters[stage].add(sum(spent) / 1000, len(spent))
@@ -139,7 +123,7 @@ def _record(run: Run, results: list[Result]) -> list[Result]:
 
 
 def _pipeline(
-    run: Run, divided: Shares, tables: list[Any], slots: Any
+    run: Run, count: int, tables: list[Any], slots: Any
 ) -> Iterator[dict[str, list[Any]]]:
     DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -148,17 +132,10 @@ def _pipeline(
     rows = (
         ray.data.from_arrow_refs(tables)
         .map_batches(
-            _Decode,  # as tasks, Ray would run it inside the encoders
-            fn_constructor_args=(run.encoder,),
-            compute=ActorPoolStrategy(size=divided.decoders),
-            num_cpus=1,
-            **whole,
-        )
-        .map_batches(
             _Encode,
             fn_constructor_args=(run.encoder, slots, run.job.encode_batch),
-            compute=ActorPoolStrategy(size=divided.encoders),
-            num_cpus=divided.cpus_each,
+            compute=ActorPoolStrategy(size=count),
+            num_cpus=1,
             **whole,
         )
         .map_batches(
@@ -208,20 +185,14 @@ class _Slots:
             self._changed.notify_all()
 
 
-_DECODED = pa.schema(
+_ENCODED = pa.schema(
     [
+        ("result", pa.large_binary()),  # of a photo that needs no more; then all else is null
         ("work", pa.large_binary()),
-        ("result", pa.large_binary()),
-        ("pixels", pa.large_binary()),
         ("content_hash", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("decode_ms", pa.float64()),
-    ]
-)
-_ENCODED = pa.schema(
-    [
-        *(field for field in _DECODED if field.name != "pixels"),
         ("encode_ms", pa.float64()),
         ("reason", pa.string()),
         ("ids", pa.list_(pa.int32())),
@@ -239,33 +210,8 @@ _WRITTEN = pa.schema(
 )
 
 
-class _Decode:
-    """Reads, hashes and decodes the photos of a block."""
-
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
-
-    def __call__(self, table: Any) -> Any:
-        return pa.Table.from_pylist(
-            [self._row(pickle.loads(work)) for work in table.column("work").to_pylist()], _DECODED
-        )
-
-    def _row(self, work: Work) -> dict[str, Any]:
-        item = prepare(work, self._encoder.prepare_image)
-        if isinstance(item, Result):
-            return {"result": pickle.dumps(item)}
-        return {
-            "work": pickle.dumps(item.work),
-            "pixels": item.pixels.tobytes(),
-            "content_hash": item.content_hash,
-            "width": item.width,
-            "height": item.height,
-            "decode_ms": item.decode_ms,
-        }
-
-
 class _Encode:
-    """Encodes the photos of a block in batches."""
+    """Decodes the photos of a block and encodes them in batches."""
 
     def __init__(self, encoder: Encoder, slots: Any, batch: int) -> None:
         self._encoder = encoder
@@ -273,28 +219,34 @@ class _Encode:
         self._batch = batch
 
     def __call__(self, table: Any) -> Any:
-        rows = table.to_pylist()
-        done = [row for row in rows if row["result"]]
-        todo = [row for row in rows if not row["result"]]
-        for start in range(0, len(todo), self._batch):
-            done += self._encode(todo[start : start + self._batch])
-        return pa.Table.from_pylist(done, _ENCODED)
+        works = table.column("work").to_pylist()
+        items = (prepare(pickle.loads(work), self._encoder.prepare_image) for work in works)
+        rows: list[dict[str, Any]] = []
+        for photos, final in batches(items, self._batch):
+            rows += [{"result": pickle.dumps(result)} for result in final]
+            rows += self._encode(photos)
+        return pa.Table.from_pylist(rows, _ENCODED)
 
-    def _encode(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        photos = [_prepared(row, self._encoder.image_size) for row in rows]
-        if not ray.get(self._slots.take.remote([photo.work.photo.id for photo in photos])):
+    def _encode(self, photos: list[Prepared]) -> list[dict[str, Any]]:
+        if not photos or not ray.get(self._slots.take.remote([p.work.photo.id for p in photos])):
             return []  # stopped: these photos are left for the next run
         started = time.perf_counter()
         answers = encode(self._encoder, photos)
-        spent = (time.perf_counter() - started) * 1000 / len(rows)
-        made = []
-        for row, tokens in zip(rows, answers, strict=True):
-            if isinstance(tokens, str):
-                found: dict[str, Any] = {"reason": tokens}
-            else:
-                found = {"ids": tokens.ids, "weights": tokens.weights}
-            made.append(row | {"encode_ms": spent} | found)
-        return made
+        spent = (time.perf_counter() - started) * 1000 / len(photos)
+        return [
+            {
+                "work": pickle.dumps(photo.work),
+                "content_hash": photo.content_hash,
+                "width": photo.width,
+                "height": photo.height,
+                "decode_ms": photo.decode_ms,
+                "encode_ms": spent,
+                "reason": tokens if isinstance(tokens, str) else None,
+                "ids": None if isinstance(tokens, str) else tokens.ids,
+                "weights": None if isinstance(tokens, str) else tokens.weights,
+            }
+            for photo, tokens in zip(photos, answers, strict=True)
+        ]
 
 
 class _Write:
@@ -335,11 +287,20 @@ class _Write:
         ]
         return pa.Table.from_pylist([*told, {"refused": refused}], _WRITTEN)
 
-    def _item(self, row: dict[str, Any]) -> Any:
+    def _item(self, row: dict[str, Any]) -> Ready | Result:
         if row["result"]:
-            return pickle.loads(row["result"])
+            result: Result = pickle.loads(row["result"])
+            return result
+        photo = Prepared(
+            pickle.loads(row["work"]),
+            row["content_hash"],
+            row["width"],
+            row["height"],
+            np.empty(0, np.uint8),  # the pixels have stayed where they were
+            row["decode_ms"],
+        )
         return ready(
-            _prepared(row),
+            photo,
             row["reason"] or TokenWeights(row["ids"], row["weights"]),
             model=self._encoder.fingerprint,
             vocabulary=self._vocabulary,
@@ -350,16 +311,3 @@ class _Write:
     def _sent(self, documents: list[Ready]) -> Iterator[Result]:
         for results in sent(self._engine, self._job, documents, threading.Event()):
             yield from results
-
-
-def _prepared(row: dict[str, Any], size: int = 0) -> Prepared:
-    """A decoded photo from its row; without its pixels where no size is given."""
-    pixels = np.frombuffer(row["pixels"] if size else b"", np.uint8).reshape(size, size, 3)
-    return Prepared(
-        pickle.loads(row["work"]),
-        row["content_hash"],
-        row["width"],
-        row["height"],
-        pixels,
-        row["decode_ms"],
-    )

@@ -143,43 +143,47 @@ class Requests:
         return held
 
 
-def encoded(run: Run, items: Iterator[Prepared | Result]) -> Iterator[list[Ready | Result]]:
-    """Encodes in batches; finished results pass through. After a stop nothing more is encoded."""
-    vocabulary = run.encoder.vocabulary
-    batch: list[Prepared] = []
-    passing: list[Ready | Result] = []
+Batch = tuple[list[Prepared], list[Result]]
 
-    def flush() -> list[Ready | Result]:
-        made: list[Ready | Result] = list(passing)
-        if batch and not run.stop.is_set():
-            started = time.perf_counter()
-            answers = encode(run.encoder, batch)
-            spent = time.perf_counter() - started
-            run.meters["encode"].add(spent, len(batch))
-            each = spent / len(batch) * 1000
-            made += [
-                ready(
-                    photo,
-                    tokens,
-                    model=run.encoder.fingerprint,
-                    vocabulary=vocabulary,
-                    fields=run.job.fields,
-                    encode_ms=each,
-                )
-                for photo, tokens in zip(batch, answers, strict=True)
-            ]
-        batch.clear()
-        passing.clear()
-        return made
 
+def batches(items: Iterator[Prepared | Result], size: int) -> Iterator[Batch]:
+    """Photos in batches for the encoder; finished results pass beside them."""
+    photos: list[Prepared] = []
+    final: list[Result] = []
     for item in items:
         if isinstance(item, Result):
-            passing.append(item)
+            final.append(item)
         else:
-            batch.append(item)
-        if len(batch) >= run.job.encode_batch or len(passing) >= 256:
-            yield flush()
-    yield flush()
+            photos.append(item)
+        if len(photos) >= size or len(final) >= 256:
+            yield photos, final
+            photos, final = [], []
+    yield photos, final
+
+
+def encoded(run: Run, batch: Batch) -> list[Ready | Result]:
+    """The batch's documents. After a stop nothing more is encoded, and its photos are dropped."""
+    photos, final = batch
+    if not photos or run.stop.is_set():
+        return list(final)
+    started = time.perf_counter()
+    answers = encode(run.encoder, photos)
+    spent = time.perf_counter() - started
+    run.meters["encode"].add(spent, len(photos))
+    return [
+        *final,
+        *(
+            ready(
+                photo,
+                tokens,
+                model=run.encoder.fingerprint,
+                vocabulary=run.encoder.vocabulary,
+                fields=run.job.fields,
+                encode_ms=spent / len(photos) * 1000,
+            )
+            for photo, tokens in zip(photos, answers, strict=True)
+        ),
+    ]
 
 
 def written(run: Run, batches: Iterator[list[Ready | Result]]) -> Iterator[list[Result]]:

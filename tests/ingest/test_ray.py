@@ -15,31 +15,18 @@ pytest.importorskip("ray")
 from stair_search.engines import connect
 from stair_search.errors import DestinationError, UsageError
 from stair_search.ingest import failures, verify
-from stair_search.ingest.ray import Shares, shares
+from stair_search.ingest.ray import encoders
 from tests.ingest.conftest import MakeJob, counts, make_photo
 from tests.ingest.proxy import proxy_to
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 
-class TestShares:
-    @pytest.mark.parametrize(
-        ("nodes", "divided"),
-        [
-            ([2], Shares(encoders=1, cpus_each=1, decoders=1)),
-            ([3], Shares(encoders=1, cpus_each=2, decoders=1)),
-            ([16, 16], Shares(encoders=2, cpus_each=12, decoders=8)),
-            ([1, 4], Shares(encoders=1, cpus_each=3, decoders=1)),
-        ],
-    )
-    def test_what_can_be_scheduled(self, nodes: list[int], divided: Shares) -> None:
-        assert shares(nodes) == divided
-        assert divided.encoders * divided.cpus_each + divided.decoders <= sum(nodes)
-
-    @pytest.mark.parametrize("nodes", [[], [1], [1, 1]])
-    def test_what_cannot_is_refused_with_the_numbers(self, nodes: list[int]) -> None:
-        with pytest.raises(UsageError, match="needs a node with 2 CPUs, 1 to decode and 1 to"):
-            shares(nodes)
+def test_what_cannot_be_scheduled_is_refused_with_the_numbers() -> None:
+    assert encoders(2, 2) == 2
+    assert encoders(16, 3.5) == 3
+    with pytest.raises(UsageError, match=r"needs 1 free CPU, and of Ray's 2 are 0\.5 free"):
+        encoders(2, 0.5)
 
 
 @pytest.fixture
