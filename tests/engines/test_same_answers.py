@@ -22,7 +22,7 @@ from tests.engines.generated import TEXT, generated
 
 pytestmark = pytest.mark.engines
 SHARE = 1e-5
-SIZES = (10, 100)
+SIZES = (10, 50)
 
 
 @pytest.fixture(scope="module")

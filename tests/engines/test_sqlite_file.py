@@ -173,6 +173,14 @@ def test_damage_is_told_and_nothing_else(path: Path, damage: str) -> None:
     refusal(connect(f"sqlite:{path}"), "the file is damaged.*ingest into another file")
 
 
+def test_a_forged_number_claims_no_memory(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE documents SET number = 99999999999998")
+        db.execute("UPDATE indexes SET documents = 99999999999999")
+        db.commit()
+    refusal(connect(f"sqlite:{path}"), "the file is damaged.*more documents than it can hold")
+
+
 def test_a_torn_file(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])

@@ -28,6 +28,8 @@ from stair_search.fields import model_field
 from stair_search.mappings import types_of
 from stair_search.queries import Query
 
+_LEAST_BYTES = 16  # of a document in the file: row, id, entry in the index of ids
+
 
 class _Index(NamedTuple):
     name: str
@@ -205,6 +207,11 @@ class SqliteEngine:
         ).fetchone()
         if documents != (0 if last is None else last + 1):
             raise Damaged("documents are missing")
+        (size,) = db.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        ).fetchone()
+        if documents * _LEAST_BYTES > size:  # or a forged number would claim all memory
+            raise Damaged("it has more documents than it can hold")
         return _Index(index, number, identity, mapping, documents)
 
     def _document(
