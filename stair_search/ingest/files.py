@@ -11,6 +11,9 @@ from .photo import PhotoError
 MOST_BYTES = 512 * 2**20
 """A larger file is refused before it is read."""
 
+# Not every system has all of them. Without waiting: a pipe may have come since the check.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
 
 class Content(NamedTuple):
     """A file as it was read; size in bytes and time of that moment."""
@@ -24,7 +27,7 @@ def read(path: str) -> Content:
     """The whole of a regular file. Never hangs on a pipe or a device."""
     try:
         check_file(os.stat(path))  # noqa: PTH116 - a path may be any bytes
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, _FLAGS)
         with open(handle, "rb") as file:  # noqa: PTH123 - the handle of a checked file
             about = os.fstat(handle)
             check_file(about)

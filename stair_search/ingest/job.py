@@ -185,12 +185,15 @@ def save(folder: Path, name: str, values: dict[str, Any]) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the job for this process; the lock ends with it, however it ends."""
+    """Makes the job's folder and holds it for this process; the lock ends with the process."""
     lock = filelock.FileLock(folder / "lock", timeout=0)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except filelock.Timeout:
         raise UsageError(f"job {folder} is running in another process; wait for it") from None
+    except OSError as error:
+        raise UsageError(f"the job's folder {folder} cannot be used: {error.strerror}") from None
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stair_search.errors import StairError
 
@@ -80,6 +80,7 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | None, *, read_only: bool = False) -> None:
+        self._place = folder / "ledger.db" if folder else "in memory"
         file = (folder / "ledger.db").as_uri() if folder else "file:memory"
         mode = "memory" if folder is None else "ro" if read_only else "rwc"
         try:
@@ -99,7 +100,7 @@ class Ledger:
                 )
             self._db.executescript(_SEEN)
         except sqlite3.Error as error:
-            raise StairError(f"the ledger in {folder} cannot be opened: {error}") from None
+            raise StairError(f"the ledger {self._place} cannot be opened: {error}") from None
         self._lock = threading.Lock()
         self.run = int(self.about("run") or 0) + 1
 
@@ -160,23 +161,27 @@ class Ledger:
     def record(self, results: Iterable[Result], *, model: str) -> None:
         """Final states, in one transaction."""
         now = time.time()
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
-            for result in results:
-                photo = result.photo
-                self._db.execute(
-                    _STATEMENTS[result.state],
-                    {
-                        **result._asdict(),
-                        "photo": None,
-                        "id": photo.id,
-                        "uri": photo.uri,
-                        "names": json.dumps(sorted(photo.columns)),
-                        "model": model,
-                        "run": self.run,
-                        "at": now,
-                    },
-                )
+        rows = [(_STATEMENTS[result.state], self._row(result, model, now)) for result in results]
+        try:
+            with self._lock, self._db:
+                self._db.execute("BEGIN")
+                for statement, row in rows:
+                    self._db.execute(statement, row)
+        except sqlite3.Error as error:
+            raise StairError(f"the ledger {self._place} cannot be written: {error}") from None
+
+    def _row(self, result: Result, model: str, now: float) -> dict[str, Any]:
+        photo = result.photo
+        return {
+            **result._asdict(),
+            "photo": None,
+            "id": photo.id,
+            "uri": photo.uri,
+            "names": json.dumps(sorted(photo.columns)),
+            "model": model,
+            "run": self.run,
+            "at": now,
+        }
 
     def failures(self) -> Iterator[tuple[str, str, str]]:
         """id, uri and reason of the photos that failed when they were last seen."""

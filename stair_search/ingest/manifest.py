@@ -34,14 +34,15 @@ _INDICES = "CREATE INDEX by_uri ON row(uri); CREATE INDEX by_name ON row(name);"
 class Manifest:
     """A CSV that has been read and found sound.
 
-    columns: names of the keyword fields that it fills. Raises UsageError where the file as a whole
-    cannot be used; a bad row costs its photo alone.
+    columns: names of the keyword fields that it fills. used: `lookup` has found a photo in it.
+    Raises UsageError where the file as a whole cannot be used; a bad row costs its photo alone.
     """
 
     def __init__(self, path: Path, fields: Fields) -> None:
         self.path = path
         self._folder = path.absolute().parent
         self._fields = fields
+        self.used = False
         # An empty name: a temporary file that SQLite removes. Read by the planning thread.
         self._rows = sqlite3.connect("", check_same_thread=False)
         self._rows.executescript(_TABLE)
@@ -73,6 +74,7 @@ class Manifest:
         for column, value in (("uri", photo.uri), ("name", name)):
             given, columns = self._joined(column, value)
             if columns or given:
+                self.used = True
                 return photo._replace(id=id_of(given or photo.uri), columns=columns)
         return photo
 

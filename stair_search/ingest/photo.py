@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,12 +76,12 @@ class PhotoError(Exception):
 
 
 def uri_of(path: str | Path) -> str:
-    """The file's URI, percent-encoded from the bytes of its name.
+    """The URI of a file with an absolute path, percent-encoded from the bytes of its name.
 
     >>> uri_of("/photos/a b.jpg")
     'file:///photos/a%20b.jpg'
     """
-    return "file://" + quote(os.fsencode(path))
+    return Path(path).as_uri()
 
 
 def id_of(name: str) -> str:

@@ -113,7 +113,6 @@ def _run(
             return _dry_run(job, encoder, sources, ledger, only_failed)
         finally:
             ledger.close()
-    home.mkdir(parents=True, exist_ok=True)
     with jobs.locked(home):
         ledger = Ledger(home)
         try:
@@ -168,6 +167,8 @@ def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Rep
             )
         )
         report = _follow(state, Background(executor.execute(works), 4), tell)
+    if sources.captions_unused and report.seen:
+        tell(Progress(notice=f"{job.captions} names none of the photos that were found"))
     if not report.seen and not only_failed:
         tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
     state.engine.refresh(job.index)

@@ -61,6 +61,11 @@ class Sources:
         known = [*self._manifests, *([self._captions] if self._captions else [])]
         self.columns = sorted({column for manifest in known for column in manifest.columns})
 
+    @property
+    def captions_unused(self) -> bool:
+        """Whether captions were given and none of the photos so far had one."""
+        return self._captions is not None and not self._captions.used
+
     def __iter__(self) -> Iterator[Photo]:
         for manifest in self._manifests:
             yield from manifest.photos()

@@ -197,8 +197,18 @@ class TestResume:
         assert counts(job()) == (0, 0, 0)
         assert job.notices[-1].startswith("no photos in ")
 
+    def test_captions_of_other_photos(self, photos: Path, make_job: MakeJob) -> None:
+        csv = write(photos / "c.csv", "image,caption", "elsewhere.jpg,red")
+        job = make_job(photos, captions=csv)
+        assert counts(job()) == (6, 0, 0)
+        assert job.notices[-1] == f"{csv} names none of the photos that were found"
+
 
 class TestFolder:
+    def test_one_that_cannot_be_used(self, photos: Path, make_job: MakeJob) -> None:
+        with pytest.raises(UsageError, match=r"cannot be used: Not a directory"):
+            make_job(photos, folder=photos / "0.jpg" / "job")()
+
     def test_what_it_keeps(self, photos: Path, make_job: MakeJob) -> None:
         (photos / "bad.jpg").write_bytes(b"x")
         job = make_job(photos, url="http://me:secret@host:9200/?token=secret")
