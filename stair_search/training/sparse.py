@@ -34,8 +34,10 @@ TEXT_TOKENS = 32
 RIDGE = 3840.0
 TEACHER_TEMPERATURE = 0.05
 TEACHER_SHARE = 0.9
-GROUNDING = 0.1
-EXPANSION = 0.002
+GROUNDING = 0.02
+EXPANSION = 0.001
+EXPANSION_START = 0.5
+RIDGE_TEXT = 100.0
 
 
 def strongest(x: torch.Tensor, k: int) -> torch.Tensor:
@@ -98,15 +100,22 @@ def token_vectors(
 
 
 class TextSide(nn.Module):
-    """own: float32 [i], a token's weight at itself; vectors: float32 [i, 384]; P: 384 to o."""
+    """own: float32 [i], a token's weight at itself; vectors: float32 [i, 384]; P: 384 to o.
 
-    def __init__(self, vectors: NDArray[np.float32], lexicon: Lexicon) -> None:
+    P starts as the ridge regression from a caption's vectors to the words of all captions of its
+    photo: what a word implies is at first what is seen and said together with it.
+    """
+
+    def __init__(self, vectors: NDArray[np.float32], data: Examples, lexicon: Lexicon) -> None:
         super().__init__()
         rarity = -np.log(lexicon.share)
+        said = photo_bags(data, lexicon)[data.owner] * rarity[lexicon.place]
+        implied = ridge(data.bag.numpy() @ vectors, said - said.mean(0), RIDGE_TEXT)
         self.own = nn.Parameter(torch.tensor(rarity / rarity.mean()))
         self.vectors = nn.Parameter(torch.tensor(vectors))
         self.expansion = nn.Linear(vectors.shape[1], len(lexicon.outputs), bias=False)
-        nn.init.normal_(self.expansion.weight, std=0.01)
+        with torch.no_grad():
+            self.expansion.weight.copy_(torch.tensor(implied.T * EXPANSION_START))
         self.place = torch.tensor(lexicon.place)
 
     def forward(self, bag: torch.Tensor) -> torch.Tensor:
@@ -162,7 +171,7 @@ def train_sparse(
     lexicon: Lexicon,
     teacher: Teacher,
     validation: Examples,
-    epochs: int = 20,
+    epochs: int = 24,
     seed: int = 0,
 ) -> Sparse:
     torch.manual_seed(seed)

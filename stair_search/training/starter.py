@@ -168,7 +168,7 @@ def train(
     cache: Path,
     *,
     least: int = LEAST_CAPTIONS,
-    epochs: int = 20,
+    epochs: int = 24,
 ) -> Trained:
     """All stages but the export."""
     log.info("words: MiniLM on every token of the vocabulary")
@@ -183,7 +183,7 @@ def train(
     dense = [train_dense(data, seed=seed) for seed in range(TEACHERS)]
     log.info("sparse student")
     vectors = token_vectors(words.vectors[lexicon.seen], data)
-    sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, lexicon))
+    sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, data, lexicon))
     train_sparse(sparse, data, lexicon, Teacher(dense, data), held_out, epochs)
     return Trained(dense[0], sparse, words, lexicon, statistics, features)
 

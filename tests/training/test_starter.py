@@ -1,4 +1,4 @@
-"""A whole training run on photos of one colour each: train, export, load, search."""
+"""A whole training run on parts of five photos: train, export, load, tell them apart."""
 
 from __future__ import annotations
 
@@ -12,26 +12,38 @@ from stair_search.encoders import load_encoder
 
 pytestmark = pytest.mark.train
 
-COLOURS = {"red": (220, 30, 30), "green": (20, 160, 40), "blue": (30, 40, 200), "white": (245,) * 3}
-PLACES = ("a {} wall", "paint in {} on the ground", "the {} door of a house")
+THINGS = {
+    "chelsea": "cat",
+    "coffee": "coffee",
+    "rocket": "rocket",
+    "motorcycle_left": "motorcycle",
+    "flower": "flower",
+}
+SAID = ("a photo of a {}", "there is a {} here", "{} seen from near")
 
 
-def make_data(folder: Path, photos: int) -> None:
+def make_data(folder: Path, photos: list[Path], parts: int) -> None:
+    """Random parts of five photos as a data folder; one part of each photo in split val."""
     chance = np.random.default_rng(0)
     (folder / "images").mkdir(parents=True)
     rows = ["image,caption,split"]
-    for i in range(photos):
-        name = list(COLOURS)[i % len(COLOURS)]
-        colour = np.clip(np.array(COLOURS[name]) + chance.integers(-15, 15, 3), 0, 255)
-        noise = chance.integers(-9, 9, (64, 64, 3))
-        pixels = np.clip(colour + noise, 0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / "images" / f"{i}.png")
-        split = "val" if i >= photos - 8 else "train"
-        rows += [f"{i}.png,{place.format(name)},{split}" for place in PLACES]
+    for photo in photos:
+        thing = THINGS.get(photo.stem.partition("-")[2])
+        if thing is None:
+            continue
+        whole = Image.open(photo).convert("RGB").resize((200, 200))
+        for part in range(parts):
+            left, top = chance.integers(0, 60, 2).tolist()
+            name = f"{thing}-{part}.png"
+            whole.crop((left, top, left + 140, top + 140)).save(folder / "images" / name)
+            split = "train" if part else "val"
+            rows += [f"{name},{said.format(thing)},{split}" for said in SAID]
     (folder / "captions.csv").write_text("\n".join(rows) + "\n")
 
 
-def test_train_export_load_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_export_load_search(
+    tmp_path: Path, package_photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from stair_search.training import sentences, starter
     from stair_search.training.captions import join, read_captioned
 
@@ -46,31 +58,29 @@ def test_train_export_load_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             else np.random.default_rng(0).normal(size=(len(texts), 384)).astype(np.float32)
         ),
     )
-    make_data(tmp_path / "walls", 40)
-    data = [read_captioned(tmp_path / "walls", split) for split in ("train", "val")]
+    make_data(tmp_path / "things", package_photos, 12)
+    data = [read_captioned(tmp_path / "things", split) for split in ("train", "val")]
     trained = starter.train(join([data[0]]), data[1], tmp_path / "cache", least=3, epochs=30)
     starter.export(trained, tmp_path / "model")
 
     encoder = load_encoder(str(tmp_path / "model"))
     assert encoder.fingerprint.startswith("starter-v0-")
-    for name, colour in COLOURS.items():
-        asked = encoder.encode_text(f"a wall that is {name}")
-        scores = {}
-        for other in COLOURS:
-            photo = Image.new("RGB", (50, 80), COLOURS[other])
-            (tokens,) = encoder.encode_images(encoder.prepare_image(photo)[None])
-            scores[other] = asked.dot(tokens)
-        assert max(scores, key=lambda other: scores[other]) == name, (colour, scores)
+    seen = [encoder.prepare_image(Image.open(path)) for path in data[1].photos]
+    found = encoder.encode_images(np.stack(seen))
+    for photo, tokens in zip(data[1].photos, found, strict=True):
+        thing = photo.name.partition("-")[0]
+        scores = {other: encoder.encode_text(other).dot(tokens) for other in THINGS.values()}
+        assert max(scores, key=lambda other: scores[other]) == thing, scores
 
 
-def test_features_are_computed_once(tmp_path: Path) -> None:
+def test_features_are_computed_once(tmp_path: Path, package_photos: list[Path]) -> None:
     from stair_search.training.captions import read_captioned
     from stair_search.training.features import photo_features
 
-    make_data(tmp_path / "walls", 12)
-    photos = read_captioned(tmp_path / "walls", "val").photos
+    make_data(tmp_path / "things", package_photos, 2)
+    photos = read_captioned(tmp_path / "things", "val").photos
     first = photo_features(photos, "plain", tmp_path / "cache")
-    assert first.shape == (8, 1280)
+    assert first.shape == (5, 1280)
     (kept,) = (tmp_path / "cache").iterdir()
     written = kept.stat().st_mtime_ns
     again = photo_features(photos, "plain", tmp_path / "cache")
