@@ -23,7 +23,7 @@ from stair_search.vocabulary import Vocabulary
 from .captions import Captioned, join, read_captioned
 from .class_names import class_tokens
 from .data import Examples
-from .dense import Dense, train_dense
+from .dense import train_dense
 from .export import image_model, prune_row, text_table, write_folder
 from .features import photo_features
 from .lexicon import Lexicon, bags, is_word, make_lexicon
@@ -154,7 +154,6 @@ def head(model: Sparse, statistics: Statistics) -> tuple[NDArray[np.float32], ND
 class Trained(NamedTuple):
     """features: float32 [n, f], of the training photos, as the tower gives them."""
 
-    dense: Dense
     sparse: Sparse
     words: Words
     lexicon: Lexicon
@@ -185,7 +184,7 @@ def train(
     vectors = token_vectors(words.vectors[lexicon.seen], data)
     sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, data, lexicon))
     train_sparse(sparse, data, lexicon, Teacher(dense, data), held_out, epochs)
-    return Trained(dense[0], sparse, words, lexicon, statistics, features)
+    return Trained(sparse, words, lexicon, statistics, features)
 
 
 def export(trained: Trained, out: Path) -> None:
