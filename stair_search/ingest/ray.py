@@ -61,12 +61,16 @@ def encoders(total: float, free: float) -> int:
 
 @contextmanager
 def executor(run: Run) -> Iterator[Executor]:
-    """Joins the Ray that runs (RAY_ADDRESS), or starts one here and ends it afterwards."""
+    """Joins a Ray that runs (RAY_ADDRESS, or one here), or starts one and ends it afterwards."""
     started = not ray.is_initialized()
     if started:
         # Ray Data alone makes it warn of actors that it restarts well.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError) as error:
+            said = str(error).strip().splitlines()[0]
+            raise DestinationError(f"Ray cannot be joined or started: {said}") from None
     try:
         count = encoders(
             ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
@@ -134,7 +138,7 @@ def _pipeline(
         .map_batches(
             _Encode,
             fn_constructor_args=(run.encoder, slots, run.job.encode_batch),
-            compute=ActorPoolStrategy(size=count),
+            compute=ActorPoolStrategy(size=min(count, len(tables))),
             num_cpus=1,
             **whole,
         )
