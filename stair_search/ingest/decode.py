@@ -5,6 +5,7 @@ What goes wrong with one photo is a `PhotoError` with its reason in one line.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import struct
@@ -77,10 +78,10 @@ def _line(error: Exception) -> str:
 
 
 def _upright(photo: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(photo)
-    except Exception:  # an EXIF block that nobody can read says nothing about the picture
-        return photo
+    # an EXIF block that nobody can read says nothing about the picture
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(photo, in_place=True)
+    return photo
 
 
 def _rgb(photo: Image.Image) -> Image.Image:
@@ -90,7 +91,7 @@ def _rgb(photo: Image.Image) -> Image.Image:
         over = photo.convert("RGBA")
         white = Image.new("RGBA", over.size, "white")
         return Image.alpha_composite(white, over).convert("RGB")
-    return photo.convert("RGB")
+    return photo if photo.mode == "RGB" else photo.convert("RGB")  # convert always copies
 
 
 def _eight_bits(photo: Image.Image) -> Image.Image:
