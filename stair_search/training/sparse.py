@@ -106,16 +106,23 @@ class TextSide(nn.Module):
     photo: what a word implies is at first what is seen and said together with it.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], data: Examples, lexicon: Lexicon) -> None:
+    def __init__(
+        self,
+        vectors: NDArray[np.float32],
+        data: Examples,
+        lexicon: Lexicon,
+        implied: NDArray[np.bool_],
+    ) -> None:
         super().__init__()
         rarity = -np.log(lexicon.share)
         said = photo_bags(data, lexicon)[data.owner] * rarity[lexicon.place]
-        implied = ridge(data.bag.numpy() @ vectors, said - said.mean(0), RIDGE_TEXT)
+        start = ridge(data.bag.numpy() @ vectors, said - said.mean(0), RIDGE_TEXT)
         self.own = nn.Parameter(torch.tensor(rarity / rarity.mean()))
         self.vectors = nn.Parameter(torch.tensor(vectors))
         self.expansion = nn.Linear(vectors.shape[1], len(lexicon.outputs), bias=False)
         with torch.no_grad():
-            self.expansion.weight.copy_(torch.tensor(implied.T * EXPANSION_START))
+            self.expansion.weight.copy_(torch.tensor(start.T * EXPANSION_START))
+        self.implied = torch.tensor(implied)
         self.place = torch.tensor(lexicon.place)
 
     def forward(self, bag: torch.Tensor) -> torch.Tensor:
@@ -124,8 +131,13 @@ class TextSide(nn.Module):
 
     def expand(self, bag: torch.Tensor) -> torch.Tensor:
         """What the tokens imply, float32 [m, o], of both signs."""
-        expansion: torch.Tensor = self.expansion(bag @ self.vectors)
-        return expansion
+        there = torch.nonzero(bag.any(0))[:, 0]
+        return bag[:, there] @ self.rows(there)
+
+    def rows(self, there: torch.Tensor) -> torch.Tensor:
+        """Expansions of single tokens, float32 [k, o]; above 0 only where one implies the other."""
+        rows: torch.Tensor = self.expansion(self.vectors[there])
+        return torch.where(self.implied[there], rows, rows.clamp(max=0))
 
     def strongest(self, bag: torch.Tensor, expansion: torch.Tensor) -> torch.Tensor:
         """Own weights and expansion together, pruned."""

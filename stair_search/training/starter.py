@@ -26,7 +26,7 @@ from .data import Examples
 from .dense import train_dense
 from .export import image_model, prune_row, text_table, write_folder
 from .features import photo_features
-from .lexicon import Lexicon, bags, is_word, make_lexicon
+from .lexicon import ALIKE, Lexicon, bags, implications, is_word, make_lexicon
 from .sentences import minilm_folder, sentence_vectors
 from .sparse import (
     IMAGE_TOKENS,
@@ -117,9 +117,10 @@ def text_rows(
     """
     with torch.no_grad():
         own = texts.own.numpy()
-        expansion = texts.expansion.weight.numpy().T
-        seen = texts.vectors.numpy() @ expansion
-        unseen = words.vectors @ expansion
+        seen = texts.rows(torch.arange(len(own))).numpy()
+        unseen = words.vectors @ texts.expansion.weight.numpy().T
+        alike = words.vectors @ words.vectors[lexicon.outputs].T >= ALIKE
+        unseen = np.where(alike, unseen, unseen.clip(max=0))
     outputs = set(lexicon.outputs.tolist())
     place = {token: i for i, token in enumerate(lexicon.seen.tolist())}
     usual = float(own[lexicon.place].mean())
@@ -182,7 +183,10 @@ def train(
     dense = [train_dense(data, seed=seed) for seed in range(TEACHERS)]
     log.info("sparse student")
     vectors = token_vectors(words.vectors[lexicon.seen], data)
-    sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, data, lexicon))
+    likeness = words.vectors[lexicon.seen] @ words.vectors[lexicon.outputs].T
+    implied = implications(data.bag.numpy(), data.owner, lexicon, likeness)
+    log.info("  %.1f tokens implied by a token", implied.sum(1).mean())
+    sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, data, lexicon, implied))
     train_sparse(sparse, data, lexicon, Teacher(dense, data), held_out, epochs)
     return Trained(sparse, words, lexicon, statistics, features)
 
