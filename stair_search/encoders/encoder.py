@@ -57,7 +57,7 @@ class Encoder:
     def _text(self) -> StaticText:
         ids = {token: place for place, token in enumerate(self.vocabulary.tokens)}
         path = self._folder.file("text.npz")
-        return StaticText.from_file(path, WordPiece(ids), self._folder.text.top_k)
+        return StaticText.from_file(path, WordPiece(ids), *self._folder.text)
 
     @cached_property
     def _images(self) -> OnnxImages:

@@ -34,9 +34,10 @@ class ImageSettings(NamedTuple):
 
 
 class TextSettings(NamedTuple):
-    """top_k: most tokens that a question keeps."""
+    """top_k: most tokens that a question keeps; ratio: none below this share of the strongest."""
 
     top_k: int
+    ratio: float
 
 
 class ModelFolder(NamedTuple):

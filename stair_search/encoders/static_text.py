@@ -1,6 +1,7 @@
 """Text to tokens by table look-up: the words of a question, weighed and expanded. numpy alone.
 
-    q = relu(sum over the text's distinct tokens t of row[t]),   its k strongest, at length 1
+    q = relu(sum over the text's distinct tokens t of row[t]),   its k strongest that are no mere
+    trace beside the strongest, at length 1
 
 row[t] is sparse: t's own weight and what t implies ("puppy" -> puppy, dog, small, ...). An entry
 may be negative. Tokens without a row (stop words, punctuation) say nothing. Order and repetition of
@@ -35,24 +36,28 @@ class StaticText:
         ids: NDArray[np.integer],
         weights: NDArray[np.floating],
         top_k: int,
+        ratio: float,
     ) -> None:
         self._wordpiece = wordpiece
         self._starts = starts
         self._ids = ids.astype(np.intp)
         self._weights = weights.astype(np.float32)
-        self._top_k = top_k
+        self._top_k, self._ratio = top_k, ratio
 
     @classmethod
-    def from_file(cls, path: Path, wordpiece: WordPiece, top_k: int) -> StaticText:
+    def from_file(cls, path: Path, wordpiece: WordPiece, top_k: int, ratio: float) -> StaticText:
         """Reads `text.npz`. Raises ModelError."""
         try:
             with np.load(path, allow_pickle=False) as table:
-                return cls(wordpiece, table["starts"], table["ids"], table["weights"], top_k)
+                return cls(wordpiece, table["starts"], table["ids"], table["weights"], top_k, ratio)
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path} is no text table: {error!r}") from None
 
     def encode(self, text: str) -> TokenWeights:
-        """At most `top_k` tokens at Euclidean length 1; none for a text that says nothing."""
+        """At most `top_k` tokens, none below `ratio` of the strongest, at Euclidean length 1.
+
+        None at all for a text that says nothing.
+        """
         starts = self._starts
         # sorted: the last bit of a sum must follow from the words alone
         rows = [slice(starts[t], starts[t + 1]) for t in sorted(set(self._wordpiece.encode(text)))]
@@ -64,4 +69,4 @@ class StaticText:
         total = np.bincount(ids, np.concatenate([self._weights[row] for row in rows]))
         # 1e-6: what is left where entries cancel is no token
         tokens = TokenWeights.from_dense(np.where(total > 1e-6, total, 0))
-        return tokens.prune(top_k=self._top_k).unit()
+        return tokens.prune(top_k=self._top_k, ratio=self._ratio).unit()

@@ -86,7 +86,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "version": "1",
         "description": "for tests",
         "image": {"size": 32, "top_k": 8},
-        "text": {"top_k": 16},
+        "text": {"top_k": 16, "ratio": 0.0},
         "files": {
             name: hashlib.sha256((folder / name).read_bytes()).hexdigest()
             for name in ("vocab.txt", "text.npz")

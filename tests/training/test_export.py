@@ -23,7 +23,10 @@ def test_a_table_read_back_answers_as_it_was_written(tmp_path: Path) -> None:
     with (tmp_path / "text.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **table)
     text = StaticText.from_file(
-        tmp_path / "text.npz", WordPiece({"red": 0, "dog": 1, "fox": 2, "of": 3}), top_k=2
+        tmp_path / "text.npz",
+        WordPiece({"red": 0, "dog": 1, "fox": 2, "of": 3}),
+        top_k=2,
+        ratio=0.3,
     )
     red = text.encode("red")
     assert red.ids.tolist() == [0, 2]
@@ -31,6 +34,14 @@ def test_a_table_read_back_answers_as_it_was_written(tmp_path: Path) -> None:
     # 0.5 - 0.5: what cancels is no token
     assert text.encode("red dog of").ids.tolist() == [0, 1]
     assert len(text.encode("of")) == 0
+    assert text.encode("red dog").ids.tolist() == [0, 1]
+    coarse = StaticText.from_file(
+        tmp_path / "text.npz",
+        WordPiece({"red": 0, "dog": 1, "fox": 2, "of": 3}),
+        top_k=2,
+        ratio=0.6,
+    )
+    assert coarse.encode("red").ids.tolist() == [0]
 
 
 def test_the_tower_is_the_published_network(package_photos: list[Path]) -> None:
