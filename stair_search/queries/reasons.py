@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stair_search.fields import model_field
-from stair_search.queries.tree import Bool, Query, Tokens
+from stair_search.queries.tree import Tokens
 from stair_search.tokens import truncate
 from stair_search.vocabulary import escape
 
@@ -38,28 +38,19 @@ def stored_weights(value: Any) -> dict[str, float]:
     return dict(value or {})
 
 
-def token_reasons(query: Query, source: Mapping[str, Any]) -> list[Reason]:
-    """The token parts' contributions to a document that the query matched, strongest first.
+def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
+    """What each token of a clause that matched added to the document's score.
 
-    source: the document's fields as stored. Text and constant parts are the engine's to tell.
+    source: the document's fields as stored. Which clauses of a query matched, and what text and
+    constant parts added, is the engine's to tell.
     """
-    return sorted(_tokens(query, source), key=lambda reason: -reason.score)
-
-
-def _tokens(query: Query, source: Mapping[str, Any]) -> list[Reason]:
-    match query:
-        case Tokens() if source.get(model_field(query.field)) == query.model:
-            stored = stored_weights(source.get(query.field))
-            held = [(t, q, stored[escape(t)]) for t, q in query.weights if escape(t) in stored]
-            asked = np.array([q for _, q, _ in held], np.float32)
-            image = truncate([w for _, _, w in held])
-            return [
-                Reason(query.part, token, float(q), float(w), float(score))
-                for (token, _, _), q, w, score in zip(
-                    held, asked, image, asked * image, strict=True
-                )
-            ]
-        case Bool():
-            return [r for part in (*query.must, *query.should) for r in _tokens(part, source)]
-        case _:
-            return []
+    if source.get(model_field(tokens.field)) != tokens.model:
+        return []
+    stored = stored_weights(source.get(tokens.field))
+    held = [(t, q, stored[escape(t)]) for t, q in tokens.weights if escape(t) in stored]
+    asked = np.array([q for _, q, _ in held], np.float32)
+    image = truncate([w for _, _, w in held])
+    return [
+        Reason(tokens.part, token, float(q), float(w), float(score))
+        for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
+    ]

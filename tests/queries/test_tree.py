@@ -69,7 +69,7 @@ def test_a_question_of_nothing_asks_for_everything() -> None:
 
 def test_reasons_are_what_an_engine_computes() -> None:
     source = {"stair": [{"dog": 1.2, "______": 3.0, "cat": 9.0}], "stair_model": "m"}
-    assert token_reasons(Bool(should=(DOG,)), source) == [
+    assert token_reasons(DOG, source) == [
         Reason("question", "dog", 1.5, 1.19921875, 1.798828125),
         Reason("question", "...", 0.5, 3.0, 1.5),
     ]
@@ -79,12 +79,6 @@ def test_tokens_of_another_model_are_no_reason() -> None:
     source = {"stair": [{"dog": 1.2}], "stair_model": "other"}
     assert token_reasons(DOG, source) == []
     assert token_reasons(DOG, {}) == []
-
-
-def test_unscored_parts_are_no_reason() -> None:
-    source = {"stair": {"dog": 1.0}, "stair_model": "m"}
-    rules = Bool(filter=(DOG,), must_not=(DOG,), must=(Match("caption", "dog"), Constant(DOG)))
-    assert token_reasons(rules, source) == []
 
 
 def test_stored_weights_of_either_form() -> None:
