@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 
 from stair_search.engines.base import Engine
 from stair_search.errors import UsageError
@@ -32,14 +33,11 @@ def connect(
     """
     if cloud_id:
         url = _of_cloud(cloud_id)
-    scheme, _, rest = url.partition(":")
+    scheme = url.partition(":")[0]
     if scheme == "sqlite":
         from stair_search.engines.embedded import SqliteEngine
 
-        path = rest.removeprefix("//")
-        if not path:
-            raise UsageError(f"{url} names no file; write sqlite:PATH")
-        return SqliteEngine(path, timeout)
+        return SqliteEngine(sqlite_path(url), timeout)
     if scheme not in {"http", "https"}:
         raise UsageError(f"{scheme!r} is no engine; the URL is sqlite:PATH or http(s)://HOST:PORT")
     from stair_search.engines.lucene.address import address
@@ -67,6 +65,18 @@ def connect(
     from stair_search.engines.elasticsearch import elasticsearch
 
     return elasticsearch(where, server)
+
+
+def sqlite_path(url: str) -> str:
+    """The absolute path of the file at `sqlite:PATH` or `sqlite://PATH`.
+
+    >>> sqlite_path("sqlite:///data/stair.db")
+    '/data/stair.db'
+    """
+    path = url.removeprefix("sqlite:").removeprefix("//")
+    if not path:
+        raise UsageError(f"{url} names no file; write sqlite:PATH")
+    return str(Path(path).absolute())
 
 
 def _of_cloud(cloud_id: str) -> str:

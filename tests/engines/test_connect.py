@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from stair_search.engines import Document, Engine, RequestError, connect
+from stair_search.engines.connect import sqlite_path
 from stair_search.errors import DestinationError, UsageError
 from stair_search.mappings import index_body
 from stair_search.queries import All, Ids, Match, Term, question
@@ -104,6 +105,7 @@ def test_a_server_that_may_not_be_asked_tells_by_its_header(status: int) -> None
         ("localhost:9200", "sqlite:PATH or http"),
         ("ftp://localhost", "sqlite:PATH or http"),
         ("sqlite:", "names no file"),
+        ("sqlite://", "names no file"),
         ("http://", "no address"),
         ("http://host:port", "no URL"),
         ("https://me:hush-hush@host/?q=1", "no address"),
@@ -114,6 +116,14 @@ def test_a_url_that_is_none(url: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as raised:
         connect(url)
     assert SECRET not in str(raised.value)
+
+
+def test_the_file_of_a_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:a.db", "sqlite://a.db", f"sqlite:{tmp_path}/a.db"):
+        assert sqlite_path(url) == str(tmp_path / "a.db")
+        assert connect(url).info.url == f"sqlite:{tmp_path}/a.db"
+    assert sqlite_path("sqlite:~/a.db") == f"{tmp_path}/~/a.db"
 
 
 def test_a_cloud_id_that_is_none() -> None:
