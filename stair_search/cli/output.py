@@ -35,14 +35,16 @@ def warn(message: str) -> None:
 def emit(
     format: Format, value: Any, table: Callable[[], Iterable[str]], rows: str | None = None
 ) -> None:
-    """Prints `value`. rows: its key whose items are the lines of ndjson; None: all in one line."""
+    """Prints `value`. In ndjson a list is a line an item; rows: the key of such a list."""
     if format == "table":
         for line in table():
             click.echo(line)
     elif format == "json":
         click.echo(to_json(value, indent=2))
     else:
-        for item in [value] if rows is None else value[rows]:
+        if rows is not None:
+            value = value[rows]
+        for item in value if isinstance(value, list) else [value]:
             click.echo(to_json(item))
 
 

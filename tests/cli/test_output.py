@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stair_search.cli.cloud import svg
-from stair_search.cli.output import columns, to_json
+from stair_search.cli.output import columns, emit, to_json
 from stair_search.cli.places import path_of, shown
 from stair_search.cli.progress import ProgressLine, describe
 from stair_search.cli.text import cut, one_line, printable, width
@@ -83,3 +83,10 @@ def test_progress_tells_rate_and_bottleneck() -> None:
     assert line == (
         "4 s, 30 photos seen, 20 indexed (5.0/s), 0 unchanged, 1 failed, encode: busy 97 %"
     )
+
+
+def test_ndjson_of_a_list_is_a_line_an_item(capsys: pytest.CaptureFixture[str]) -> None:
+    emit("ndjson", [{"job": "a"}, {"job": "b"}], lambda: [])
+    emit("ndjson", {"checks": [{"ok": True}, {"ok": False}]}, lambda: [], rows="checks")
+    emit("ndjson", {"total": 1}, lambda: [])
+    assert [len(json.loads(line)) for line in capsys.readouterr().out.splitlines()] == [1] * 5
