@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 URLS = ("STAIR_SEARCH_URL", "ELASTICSEARCH_URL", "OPENSEARCH_URL")
 DEFAULT_URL = "sqlite:stair.db"
-AWS_HOSTS = (".amazonaws.com", ".on.aws")
+AWS_HOSTS = (".es.amazonaws.com", ".on.aws")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,7 @@ class Credentials(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a command works. `url` is without secrets; `options` are those of `engines.connect`."""
+    """Where a command works. `url` is without secrets. aws_region: as given, see `connect`."""
 
     url: str
     index: str
@@ -59,15 +59,8 @@ class Destination:
         """The same for another place, with the credentials that belong there."""
         if url == self.url:
             return replace(self, index=index)
-        remote = not url.startswith("sqlite:")
-        return replace(
-            self,
-            url=url,
-            index=index,
-            credentials=_from_environment(url, None) if remote else Credentials(),
-            cloud_id=None,
-            aws_region=(self.aws_region or _region_of(url)) if remote else None,
-        )
+        url, credentials = _with_credentials(url, None)
+        return replace(self, url=url, index=index, credentials=credentials, cloud_id=None)
 
     def connect(self) -> Callable[[], Engine]:
         """A call that connects. Can be pickled, for executors in other processes."""
@@ -80,7 +73,8 @@ class Destination:
             ca_certs=self.ca_certs,
             verify_certs=self.verify_certs,
             cloud_id=self.cloud_id,
-            aws_region=self.aws_region,
+            # a host of Amazon's may have users of its own as well, who sign nothing
+            aws_region=self.aws_region or (None if any(self.credentials) else _region_of(self.url)),
             timeout=self.timeout,
         )
 
@@ -108,19 +102,23 @@ def destination_options(command: F) -> F:
         **kwargs: Any,
     ) -> Any:
         ctx = click.get_current_context()
-        if url and ctx.get_parameter_source("url") == ParameterSource.COMMANDLINE:
+        source = ctx.get_parameter_source("url")
+        if url and source in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP):
             _refuse_secret(url)
-        cloud_id = None if url else os.environ.get("CLOUD_ID") or None
-        url, in_url = _split(url or ("" if cloud_id else DEFAULT_URL))
-        remote = not url.startswith("sqlite:")
+        cloud_id = os.environ.get("CLOUD_ID") or None
+        if cloud_id and source == ParameterSource.DEFAULT_MAP:
+            url = None  # the environment wins over a file
+        if url:
+            cloud_id = None
+        url, credentials = _with_credentials(url or ("" if cloud_id else DEFAULT_URL), cloud_id)
         destination = Destination(
             url=url,
             index=index,
-            credentials=(in_url or _from_environment(url, cloud_id)) if remote else Credentials(),
+            credentials=credentials,
             ca_certs=ca_certs,
             verify_certs=not no_verify_certs,
             cloud_id=cloud_id,
-            aws_region=(aws_region or _region_of(url)) if remote else None,
+            aws_region=aws_region,
             timeout=timeout,
         )
         return command(*args, destination=destination, **kwargs)
@@ -163,8 +161,8 @@ _OPTIONS = (
         "--aws-region",
         envvar="STAIR_SEARCH_AWS_REGION",
         metavar="REGION",
-        help="Sign requests for Amazon OpenSearch Service (SigV4). A host of Amazon's takes the "
-        "region from AWS_REGION.",
+        help="Sign requests for Amazon OpenSearch Service (SigV4). Without a user and password, a "
+        "host of Amazon's takes the region from AWS_REGION.",
     ),
     click.option(
         "--timeout",
@@ -179,27 +177,42 @@ _OPTIONS = (
 
 
 def _refuse_secret(url: str) -> None:
-    if "@" in urlsplit(url).netloc:
+    # anywhere, since a password may hold what ends the host: / ? #
+    if "@" in url and not url.startswith("sqlite:"):
         raise UsageError(
-            "--url holds a user or password, which everyone on this machine could read there; put "
-            "the URL into STAIR_SEARCH_URL, or set ES_USERNAME and ES_PASSWORD (or ES_API_KEY, or "
-            "OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD)"
+            "--url, or url in stair-search.toml, holds a user or password, which others could read "
+            "there; put the URL into STAIR_SEARCH_URL, or set ES_USERNAME and ES_PASSWORD (or "
+            "ES_API_KEY, or OPENSEARCH_USERNAME and OPENSEARCH_PASSWORD)"
         )
 
 
+def _with_credentials(url: str, cloud_id: str | None) -> tuple[str, Credentials]:
+    """The URL without its user and password, and the credentials that belong there."""
+    if url.startswith("sqlite:"):
+        return url, Credentials()
+    url, in_url = _split(url)
+    return url, in_url or _from_environment(url, cloud_id)
+
+
 def _split(url: str) -> tuple[str, Credentials | None]:
-    """The URL without its user and password, and these."""
-    if not url.startswith(("http://", "https://")):
-        return url, None
+    """The URL without its user and password, and these. No message repeats what is not read."""
     try:
         parts = urlsplit(url)
-        user, secret = parts.username, parts.password
+        user, secret, _ = parts.username, parts.password, parts.port
     except ValueError:
-        raise UsageError("the URL cannot be read; it looks like https://HOST:9200") from None
+        raise UsageError(_UNREADABLE) from None
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    if "@" in bare:
+        raise UsageError(_UNREADABLE)
     if user is None:
         return url, None
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     return bare, Credentials(username=unquote(user), password=unquote(secret or ""))
+
+
+_UNREADABLE = (
+    "the URL cannot be read; it looks like https://HOST:9200, and a user or password in it has "
+    "%2F, %3F, %23 and %40 for / ? # and @"
+)
 
 
 def _from_environment(url: str, cloud_id: str | None) -> Credentials:

@@ -66,6 +66,7 @@ def test_the_environment_lies_over_the_file(
         ("[serch]\nsize = 3", "did you mean 'search'"),
         ("['index create']\nshard = 3", "did you mean 'shards'"),
         ("password = 'hunter2'", "from the environment only"),
+        ("url = 'https://me:hunter2@host'", "put the URL into STAIR_SEARCH_URL"),
         ("not toml", "is not TOML"),
     ],
 )
