@@ -39,7 +39,9 @@ def connect(
 
         return SqliteEngine(sqlite_path(url), timeout)
     if scheme not in {"http", "https"}:
-        raise UsageError(f"{scheme!r} is no engine; the URL is sqlite:PATH or http(s)://HOST:PORT")
+        # what stands before the colon may be a password
+        what = "this" if "@" in scheme else repr(scheme)
+        raise UsageError(f"{what} is no engine; the URL is sqlite:PATH or http(s)://HOST:PORT")
     from stair_search.engines.lucene.address import address
 
     where = address(

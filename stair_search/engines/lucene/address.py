@@ -9,6 +9,12 @@ from urllib.parse import unquote, urlsplit
 
 from stair_search.errors import UsageError
 
+# never with the URL or the parser's words: where it cannot be read, any part may be a password
+UNREADABLE = (
+    "the URL cannot be read; write http(s)://[USER:PASSWORD@]HOST:PORT, and in a password "
+    "%40 for @, %2F for /, %3F for ?, %23 for #"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -51,10 +57,16 @@ def address(
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise UsageError(f"this is no URL ({error}); write http(s)://HOST:PORT") from None
-    if not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"{_bare(url)} is no address of an engine; write http(s)://HOST:PORT")
+    except ValueError:
+        raise UsageError(UNREADABLE) from None
+    if (
+        not parts.hostname
+        or parts.username == ""
+        or "@" in parts.path  # a password with a slash: what precedes it was taken for the host
+        or parts.query
+        or parts.fragment
+    ):
+        raise UsageError(UNREADABLE)
     if ca_certs and not Path(ca_certs).is_file():
         raise UsageError(f"there is no file {ca_certs!r} with the certificate of an authority")
     if username is None and parts.username:
@@ -82,9 +94,3 @@ def authorization(api_key: str | None, username: str | None, password: str | Non
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-def _bare(url: str) -> str:
-    """Without what stands before an @, which may be a password."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
