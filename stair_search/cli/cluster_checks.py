@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..engines.base import Engine, RequestError
 from ..engines.checks import MOST_CLAUSES
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 MIB = 2**20
 LARGEST_REQUEST = 5 * MIB  # of ingest, see JobSettings.bulk_bytes
 RIGHTS = ("read", "write", "create_index", "view_index_metadata")
+REFRESH = "maintenance"  # Elasticsearch's right to refresh, which `write` does not include
 CLAUSES = "indices.query.bool.max_clause_count"
 BLOCKS = ("read_only", "read_only_allow_delete", "write", "read", "metadata")
 
@@ -88,7 +90,7 @@ def _clauses(send: Send, index: str) -> Finding:
 def _permissions(send: Send, index: str) -> Finding:
     remedy = f"give the role these rights on {index!r}"
     try:
-        asked = {"index": [{"names": [index], "privileges": list(RIGHTS)}]}
+        asked = {"index": [{"names": [index], "privileges": [*RIGHTS, REFRESH]}]}
         told = send("POST", "/_security/user/_has_privileges", body=json.dumps(asked).encode())
     except RequestError as error:
         if error.status == 403:
@@ -99,15 +101,19 @@ def _permissions(send: Send, index: str) -> Finding:
     detail = (
         f"{told['username']} may {', '.join(right for right in RIGHTS if held[right]) or 'nothing'}"
     )
-    return not lacking, detail + (f", but not {', '.join(lacking)}" if lacking else ""), remedy
+    if lacking:
+        detail += f", but not {', '.join(lacking)}"
+    if not held[REFRESH]:
+        detail += f"; without {REFRESH} it may not refresh, as ingest does at its end"
+    return not lacking, detail, remedy
 
 
 def _tried(send: Send, index: str, remedy: str) -> Finding:
     """Without an engine that tells: an update of a document that is not there writes nothing."""
     lacking = []
     for right, method, path, body in (
-        ("search", "POST", f"/{index}/_search", b'{"size":0}'),
-        ("write", "POST", f"/{index}/_update/stair-search-doctor", b'{"doc":{}}'),
+        ("search", "POST", f"/{quote(index, safe='')}/_search", b'{"size":0}'),
+        ("write", "POST", f"/{quote(index, safe='')}/_update/stair-search-doctor", b'{"doc":{}}'),
     ):
         try:
             send(method, path, index=index, body=body)
@@ -132,7 +138,7 @@ def _writable(send: Send, index: str) -> Finding:
         if name.startswith("read_only") and _on(on)
     ]
     try:
-        settings = send("GET", f"/{index}/_settings", index=index)
+        settings = send("GET", f"/{quote(index, safe='')}/_settings", index=index)
     except RequestError as error:
         if error.status != 404:
             raise

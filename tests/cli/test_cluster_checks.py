@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stair_search.cli.cluster_checks import cluster_checks
+from stair_search.cli.cluster_checks import RIGHTS, cluster_checks
 from stair_search.engines import RequestError
 
 FINE: dict[str, Any] = {
@@ -16,9 +16,7 @@ FINE: dict[str, Any] = {
     "/_cluster/settings": {},
     "/_security/user/_has_privileges": {
         "username": "me",
-        "index": {
-            "photos": dict.fromkeys(("read", "write", "create_index", "view_index_metadata"), True)
-        },
+        "index": {"photos": dict.fromkeys((*RIGHTS, "maintenance"), True)},
     },
     "/photos/_settings": {"photos": {"settings": {"index": {}}}},
 }
@@ -74,6 +72,7 @@ def test_all_is_well() -> None:
                             "write": False,
                             "create_index": False,
                             "view_index_metadata": True,
+                            "maintenance": True,
                         }
                     },
                 }
@@ -109,6 +108,30 @@ def test_what_is_not_well(name: str, answers: dict[str, Any], told: str) -> None
     ok, detail = found(answers)[name]
     assert not ok
     assert told in detail
+
+
+def test_a_right_to_refresh_is_a_hint() -> None:
+    held = {"photos": {**dict.fromkeys(RIGHTS, True), "maintenance": False}}
+    ok, detail = found({"/_security/user/_has_privileges": {"username": "me", "index": held}})[
+        "permissions"
+    ]
+    assert ok
+    assert "without maintenance" in detail
+
+
+def test_an_index_name_stays_within_its_place_in_a_path() -> None:
+    asked: list[str] = []
+
+    class Engine:
+        @staticmethod
+        def _send(method: str, path: str, **_: Any) -> Any:
+            asked.append(path)
+            raise RequestError("no handler", 400)
+
+    list(cluster_checks(Engine(), "photos/_close?x="))  # type: ignore[arg-type]
+    of_index = [path for path in asked if "photos" in path]
+    assert {path.split("/")[1] for path in of_index} == {"photos%2F_close%3Fx%3D"}
+    assert {path.split("/")[2] for path in of_index} == {"_search", "_update"}
 
 
 def test_what_a_role_may_not_ask_is_no_fault() -> None:
