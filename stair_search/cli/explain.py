@@ -70,4 +70,4 @@ def _lines(told: Explanation) -> Iterator[str]:
         yield from columns(rows)
     if told.lacks:
         more = f" and {len(told.lacks) - MOST_LACKING} more" * (len(told.lacks) > MOST_LACKING)
-        yield f"lacks: {', '.join(told.lacks[:MOST_LACKING])}{more}"
+        yield f"lacks: {', '.join(map(one_line, told.lacks[:MOST_LACKING]))}{more}"

@@ -77,9 +77,11 @@ def _in_words(clause: Query, wanted: bool, source: dict[str, Any]) -> str:
         case HasToken(token=token, minimum=minimum) if wanted:
             return f"require {token}"
         case HasToken(token=token, minimum=minimum, field=field):
-            held = stored_weights(source.get(field))[escape(token)]
             least = "" if minimum is None else f":{minimum:g}"
-            return f"without {token}{least} (has {float(truncate(held)):.4g})"
+            # none: the document was written anew, and a search does not see that yet
+            held = stored_weights(source.get(field)).get(escape(token))
+            has = "" if held is None else f" (has {float(truncate(held)):.4g})"
+            return f"without {token}{least}{has}"
         case Term(field=field, value=value) if wanted:
             return f"filter {field}={value} (has {source.get(field)})"
         case _:

@@ -5,6 +5,10 @@ from typing import Any
 
 import pytest
 
+from stair_search.cli import explain
+from stair_search.cli.explanation import Explanation
+from stair_search.engines.embedded import SqliteEngine
+
 from .conftest import Cli
 
 
@@ -65,3 +69,22 @@ def test_a_table_for_people(cli: Cli, sqlite: list[str]) -> None:
 @pytest.mark.parametrize("args", [["--id", "beach"], ["dog"]])
 def test_both_a_question_and_an_id_are_needed(cli: Cli, sqlite: list[str], args: list[str]) -> None:
     assert cli("explain", *args, *sqlite).exit_code == 2
+
+
+def test_tokens_cannot_move_the_cursor() -> None:
+    told = Explanation(False, 0.0, [], ["\x1b[2J"], [])
+    assert list(explain._lines(told)) == ["not matched", "lacks: \\x1b[2J"]
+
+
+def test_a_document_that_is_newer_than_the_search(
+    cli: Cli, sqlite: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine gives a document as it is, and finds it as it was at the last refresh."""
+    found = SqliteEngine.get
+
+    def newer(self: SqliteEngine, index: str, id: str) -> Any:
+        return {**(found(self, index, id) or {}), "stair": [{}]}
+
+    monkeypatch.setattr(SqliteEngine, "get", newer)
+    told = explained(cli, "dog", "--without", "person", "--id", "people", *sqlite)
+    assert told["excluded_by"] == ["without person"]

@@ -12,6 +12,7 @@ from ...errors import UsageError
 from ..command import Command, debug_option
 from ..output import Format, columns, emit, format_option
 from ..progress import ProgressLine
+from ..text import one_line
 
 if TYPE_CHECKING:
     from ...encoders import Encoder
@@ -88,7 +89,7 @@ def _encoded(encoder: Encoder, photos: Sequence[Path]) -> list[TokenWeights]:
 def _lines(found: Retrieval) -> Iterator[str]:
     told = found.to_dict()
     yield (
-        f"{found.model}, {told['text_encoder']} text encoder: {found.images} photos, "
+        f"{one_line(found.model)}, {told['text_encoder']} text encoder: {found.images} photos, "
         f"{found.captions} captions"
     )
     ways = {"text to image": found.text_to_image, "image to text": found.image_to_text}
