@@ -178,12 +178,17 @@ def _name(uri: str) -> str:
 
 @cache
 def _thumbnail(uri: str) -> str:
+    """Empty where the photo has gone since it was indexed."""
     from ..ingest.decode import decode
     from ..ingest.files import read
+    from ..ingest.photo import PhotoError
     from .demo_page import thumbnail
 
     path = path_of(uri)
-    return thumbnail(decode(read(path).data)) if path else ""
+    try:
+        return thumbnail(decode(read(path).data)) if path else ""
+    except PhotoError:
+        return ""
 
 
 def _lead(photos: int, folder: str | None) -> str:

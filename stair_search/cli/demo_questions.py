@@ -9,18 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from .questions import Asked
 
-MODEL = "starter"
 LEADING = 8  # tokens of a photo that say what it shows
 
 
-def asked(
-    words: str = "",
-    image: str | None = None,
-    without: Sequence[str] = (),
-    require: Sequence[str] = (),
-) -> Asked:
+def asked(words: str, without: Sequence[str] = ()) -> Asked:
     """A question as the command line would have given it."""
-    return Asked(words, image, tuple(without), tuple(require), (), (), MODEL)
+    return Asked(words, None, tuple(without), (), (), (), "starter")
 
 
 OF_PACKAGES = (
@@ -64,18 +58,12 @@ def of_photos(photos: Sequence[Mapping[str, float]], most: int = 5) -> Iterator[
 
 def command(question: Asked, url: str, index: str) -> str:
     """How to ask the same in a shell."""
-    parts = ["stair-search", "search", *([question.words] if question.words else [])]
-    if question.image:
-        parts += ["--image", question.image]
-    for name, values in (("--without", question.without), ("--require", question.require)):
-        for value in values:
-            parts += [name, value]
-    return shlex.join([*parts, "--url", url, "--index", index])
+    rules = [part for token in question.without for part in ("--without", token)]
+    return shlex.join(
+        ["stair-search", "search", question.words, *rules, "--url", url, "--index", index]
+    )
 
 
 def title(question: Asked) -> str:
     """The question in words."""
-    rules = [f"without {token}" for token in question.without]
-    rules += [f"with {token}" for token in question.require]
-    words = f"“{question.words}”" if question.words else "photos like this one"
-    return ", ".join([words, *rules])
+    return ", ".join([f"“{question.words}”", *(f"without {token}" for token in question.without)])

@@ -59,6 +59,7 @@ def test_a_question_can_be_asked_again_in_a_shell() -> None:
     assert demo_questions.command(asked, "sqlite:a b.db", "demo") == (
         "stair-search search 'two dogs' --without cat --url 'sqlite:a b.db' --index demo"
     )
+    assert demo_questions.title(asked) == "“two dogs”, without cat"
 
 
 @pytest.mark.slow
@@ -82,6 +83,10 @@ def test_photos_of_ones_own(cli: Cli, package_photos: list[Path], tmp_path: Path
     assert result.exit_code == 0, result.output
     assert "$ stair-search search" in result.stdout
     assert len(list((tmp_path / "out").glob("demo-*.html"))) == 1
+    for photo in list(folder.glob("*"))[1:]:
+        photo.unlink()
+    result = cli("demo", folder, "--out", tmp_path / "out")  # the index still holds the others
+    assert result.exit_code == 0, result.output
 
 
 def test_a_folder_without_photos(cli: Cli, tmp_path: Path) -> None:
