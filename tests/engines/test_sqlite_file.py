@@ -11,12 +11,14 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 
 from stair_search.engines import Document, Engine, RequestError, connect
 from stair_search.engines.embedded import SqliteEngine
+from stair_search.engines.embedded.database import Database
 from stair_search.errors import DestinationError
 from stair_search.mappings import index_body
 from stair_search.queries import All, HasToken, Match, Term, question
@@ -125,6 +127,54 @@ def test_an_empty_file_is_taken_as_new(tmp_path: Path) -> None:
     refusal(engine, "no index 'photos'.*ingest")
     engine.create("photos", index_body("sqlite"))
     assert engine.count("photos") == 0
+
+
+def test_a_file_whose_maker_was_killed_is_taken_as_new(tmp_path: Path) -> None:
+    path = tmp_path / "stair.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+    assert path.stat().st_size == 4_096
+    engine = connect(f"sqlite:{path}")
+    refusal(engine, "no index 'photos'.*ingest")
+    engine.create("photos", index_body("sqlite"))
+    assert engine.bulk("photos", [Document("a", DOG)])[0].ok
+    assert connect(f"sqlite:{path}").search("photos", ASK).total == 1
+
+
+def test_a_file_whose_maker_was_killed_before_the_switch_to_wal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stair.db"
+    engine = connect(f"sqlite:{path}")
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "_write_ahead", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            engine.create("photos", index_body("sqlite"))
+    engine.create("photos", index_body("sqlite"))
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def make(folder: str, name: str, files: int, together: Barrier) -> None:
+    for i in range(files):
+        together.wait()
+        connect(f"sqlite:{folder}/{i}.db").create(name, index_body("sqlite"))
+
+
+def test_several_processes_make_the_file(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    together = context.Barrier(4, timeout=20)
+    makers = [
+        context.Process(target=make, args=(str(tmp_path), name, 25, together)) for name in "wxyz"
+    ]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [maker.exitcode for maker in makers] == [0] * 4
+    for i in range(25):
+        engine = connect(f"sqlite:{tmp_path}/{i}.db")
+        assert all(engine.exists(name) for name in "wxyz")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -48,6 +49,14 @@ class _Connection(sqlite3.Connection):
     """One that can be held weakly: it closes with the thread that it belongs to."""
 
 
+def _is_new(connection: _Connection) -> bool:
+    """Whether nothing is in the file yet, though it may have a header: its maker was killed."""
+    if connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        return False
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    return bool(application == 0)
+
+
 class Database:
     """One file. Each thread has a connection of its own; WAL lets them read while one writes."""
 
@@ -68,7 +77,12 @@ class Database:
             raise DestinationError(f"{self.place}: {error.strerror}") from None
         if not self.path.is_file():
             raise DestinationError(f"{self.place} is a folder, not a file")
-        return size > 0
+        if not size:
+            return False
+        if getattr(self._mine, "connection", None):
+            return True
+        with self.translated(), closing(self._open(self._mode())) as connection:
+            return not _is_new(connection)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -113,17 +127,17 @@ class Database:
             raise DestinationError(
                 f"{self.place}: there is no folder {self.path.parent}; make it first"
             )
-        with self.translated():
-            if self.holds_anything():
-                return
-            with closing(self._open("rwc")) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+        new = not self.holds_anything()
+        with self.translated(), closing(self._open("rwc")) as connection:
+            if new:
                 connection.execute("BEGIN IMMEDIATE")
-                if not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+                if _is_new(connection):  # no other process was faster
                     for statement in SCHEMA:
                         connection.execute(statement)
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute("COMMIT")
+            self._checked(connection)
+            self._write_ahead(connection)
 
     def own_connection(self) -> sqlite3.Connection:
         """A connection that the caller closes, for a snapshot that lives on."""
@@ -162,6 +176,18 @@ class Database:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA cell_size_check = ON")
         return connection
+
+    def _write_ahead(self, connection: _Connection) -> None:
+        """Switches the file to WAL. SQLite does not wait for others here, so this does."""
+        until = time.monotonic() + self._timeout
+        while True:
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _checked(self, connection: _Connection) -> _Connection:
         try:
