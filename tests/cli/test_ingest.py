@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +79,34 @@ def test_notes_name_the_job_and_what_to_do(cli: Cli, folder: Path, tmp_path: Pat
     assert "job retry --job" in result.stderr
     listed = cli("job", "retry", "--dry-run", "--job", tmp_path / "job")
     assert "cut.jpg" in listed.stdout
+    listed = cli("job", "retry", "--dry-run", "--job", tmp_path / "job", "--format", "json")
+    (failure,) = json.loads(listed.stdout)
+    assert failure["uri"] == (folder / "cut.jpg").as_uri()
+
+
+def test_an_id_cannot_move_the_cursor(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "photos.csv").write_text("image,caption,id\n/nowhere/x.jpg,gone,a\x1b[2J\n")
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}", "--job", str(tmp_path / "job")]
+    cli("ingest", tmp_path / "photos.csv", *at)
+    listed = cli("job", "retry", "--dry-run", "--job", tmp_path / "job")
+    assert "a\\x1b[2J: " in listed.stdout
+
+
+def test_advice_on_stale_documents_is_what_helps(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}"]
+    (folder / "cut.jpg").unlink()
+    assert cli("ingest", folder, *at).exit_code == 0
+    (listed,) = json.loads(cli("job", "list", "--format", "json").stdout)
+    with closing(sqlite3.connect(Path(listed["job"]) / "ledger.db")) as ledger:
+        ledger.execute("DELETE FROM photos")
+        ledger.commit()
+    result = cli("job", "verify")
+    assert result.exit_code == 1
+    assert "stale" in result.stdout
+    assert "retry" not in result.stderr
+    assert "ingest the folders again" in result.stderr
+    assert cli("ingest", folder, *at).exit_code == 0
+    assert cli("job", "verify").exit_code == 0
 
 
 def test_a_dry_run_writes_nothing(cli: Cli, folder: Path, tmp_path: Path) -> None:

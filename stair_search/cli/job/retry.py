@@ -9,7 +9,8 @@ import click
 from ..command import Command, debug_option
 from ..destination import Destination, destination_options
 from ..ingest import tell
-from ..output import Format, format_option, note
+from ..output import Format, emit, format_option, note
+from ..text import one_line
 from .chosen import chosen_job, job_option, where_it_wrote
 
 EXAMPLES = """
@@ -34,8 +35,12 @@ def command(
 
     past = chosen_job(job)
     if dry_run:
-        for failure in failures(past.folder):
-            click.echo(f"{failure.id}: {failure.reason}")
+        failed = list(failures(past.folder))
+        emit(
+            format,
+            [failure._asdict() for failure in failed],
+            lambda: [one_line(f"{failure.id}: {failure.reason}") for failure in failed],
+        )
         note("nothing was written (--dry-run)")
         return
     at = where_it_wrote(past, destination)

@@ -34,14 +34,21 @@ def command(ctx: click.Context, job: Path | None, destination: Destination, form
 
     What its ledger holds as written against what the index holds; exit code 1 where not equal.
     """
-    from ...ingest import verify
+    from ...ingest import failures, verify
 
     past = chosen_job(job)
     with where_it_wrote(past, destination).open() as engine:
         found = verify(past.folder, engine)
     emit(format, found.to_dict(), lambda: _lines(found))
     if not found.equal:
-        note(f"put it right: stair-search job retry --job {past.folder}")
+        marked = {failure.id for failure in failures(past.folder)}
+        if marked & {*found.missing, *found.stale}:
+            note(f"put it right: stair-search job retry --job {past.folder}")
+        if not marked.issuperset(found.stale):
+            note(
+                "some stale documents are of this job's folders, but the job knows nothing of "
+                "them: ingest the folders again, which takes in those whose photo is still there"
+            )
         ctx.exit(1)
 
 
