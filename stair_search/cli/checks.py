@@ -112,7 +112,9 @@ def photos(encoder: Encoder) -> Check:
 
 def _server(engine: Engine, destination: Destination) -> Iterator[Check]:
     if engine.info.product == "sqlite":
-        yield _disk(Path(destination.url.removeprefix("sqlite:")))
+        from ..engines.connect import sqlite_path
+
+        yield _disk(Path(sqlite_path(destination.url)))
         return
     from .cluster_checks import cluster_checks
 
@@ -120,7 +122,7 @@ def _server(engine: Engine, destination: Destination) -> Iterator[Check]:
 
 
 def _disk(file: Path) -> Check:
-    folder = file.absolute().parent
+    folder = file.parent
     if not folder.is_dir():
         return Check("disk", False, f"there is no folder {folder}", f"mkdir -p {folder}")
     for place in (folder, file):

@@ -161,3 +161,10 @@ def test_a_container_that_grants_less_than_its_cores_is_told(
 def test_sqlite_in_a_folder_that_is_not_there(cli: Cli) -> None:
     found = examined(cli, "--url", "sqlite:/nowhere/stair.db", code=3)
     assert "mkdir" in found["disk"]["remedy"]
+
+
+def test_the_folder_of_sqlite_is_the_one_that_is_used(cli: Cli) -> None:
+    found = examined(cli, "--url", "sqlite://stair.db", code=0)
+    assert found["disk"]["detail"].endswith(f"in {Path.cwd()}")
+    found = examined(cli, "--url", "sqlite:///nowhere/stair.db", code=3)
+    assert found["disk"]["remedy"] == "mkdir -p /nowhere"
