@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import StairError
+from ..errors import StairError, UsageError
 from .command import debug_option, debugging
 from .config import settings
 from .lazy import LazyGroup
@@ -97,6 +97,9 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
     match error:
         case StairError():
             message, code = str(error), error.exit_code
+        case ModuleNotFoundError(name="PIL" | "onnxruntime" as name):
+            message = f"{name} is not installed: pip install 'stair-search[starter]'"
+            code = UsageError.exit_code
         case OSError():
             place = f"{error.filename}: " if error.filename else ""
             message, code = f"{place}{error.strerror or error}", 3

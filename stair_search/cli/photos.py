@@ -13,14 +13,10 @@ if TYPE_CHECKING:
 
 def encode_photo(path: str, encoder: Encoder) -> TokenWeights:
     """The photo's tokens. Raises UsageError that says why a file is no photo."""
-    try:
-        from ..ingest.decode import decode
-        from ..ingest.files import read
-        from ..ingest.photo import PhotoError
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"photos need {error.name}, which is not installed: pip install 'stair-search[starter]'"
-        ) from None
+    from ..ingest.decode import decode
+    from ..ingest.files import read
+    from ..ingest.photo import PhotoError
+
     try:
         pixels = encoder.prepare_image(decode(read(path).data))
     except PhotoError as error:

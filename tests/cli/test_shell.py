@@ -174,3 +174,26 @@ def test_completion_knows_commands_and_options() -> None:
     assert completed("index", "s") == ["show"]
     assert completed("search", "--wi") == ["--without"]
     assert completed("search", "--format", "n") == ["ndjson"]
+
+
+@pytest.mark.parametrize(("missing", "code"), [("PIL", 2), ("onnxruntime", 4)])
+@pytest.mark.parametrize("command", ["ingest", "encode", "demo"])
+def test_what_is_not_installed_is_told(
+    shell: Shell,
+    package_photos: list[Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    code: int,
+    command: str,
+) -> None:
+    (tmp_path / f"{missing}.py").write_text(
+        f"raise ModuleNotFoundError('No module named {missing}', name='{missing}')"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    shutil.copy(package_photos[0], tmp_path)
+    photo = tmp_path / package_photos[0].name
+    result = shell(command, tmp_path if command == "demo" else photo)
+    assert result.returncode == code, result.stderr
+    assert "pip install 'stair-search[starter]'" in result.stderr
+    assert shell("job", "list").returncode in (0, 2)
