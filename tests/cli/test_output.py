@@ -86,7 +86,7 @@ def test_progress_tells_rate_and_bottleneck() -> None:
 
 
 def test_ndjson_of_a_list_is_a_line_an_item(capsys: pytest.CaptureFixture[str]) -> None:
-    emit("ndjson", [{"job": "a"}, {"job": "b"}], lambda: [])
-    emit("ndjson", {"checks": [{"ok": True}, {"ok": False}]}, lambda: [], rows="checks")
-    emit("ndjson", {"total": 1}, lambda: [])
+    emit("ndjson", [{"job": "a"}, {"job": "b"}], list)
+    emit("ndjson", {"checks": [{"ok": True}, {"ok": False}]}, list, rows="checks")
+    emit("ndjson", {"total": 1}, list)
     assert [len(json.loads(line)) for line in capsys.readouterr().out.splitlines()] == [1] * 5
