@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import pickle
 import urllib.request
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
 from stair_search.engines import Document, RequestError, connect
-from stair_search.errors import DestinationError, ModelError, StairError
+from stair_search.engines.lucene.engine import LuceneEngine
+from stair_search.errors import DestinationError, ModelError, StairError, UsageError
 from stair_search.mappings import differences, index_body
-from stair_search.queries import All, question
+from stair_search.queries import All, Term, question
 from tests.engines import fake
 from tests.engines.fake import Answer, Request, served
 
@@ -181,6 +184,131 @@ def test_half_an_answer_is_none(product: Answer) -> None:
     with served(script) as url, pytest.raises(RequestError, match=r"503.*disk gone"):
         connect(url).search("photos", All())
     assert "allow_partial_search_results=false" in seen[0]
+
+
+@pytest.mark.parametrize("scrolls", [True, False])
+@pytest.mark.parametrize("lost", [{"timed_out": True}, {"_shards": {"failed": 1, "failures": [
+    {"reason": {"type": "x", "reason": "disk gone"}}
+]}}])  # fmt: skip
+@pytest.mark.parametrize("product", [fake.opensearch(), fake.elasticsearch()])
+def test_a_page_without_all_shards_is_refused(
+    product: Answer, lost: dict[str, Any], scrolls: bool
+) -> None:
+    hit = {"_id": "a", "_source": {}, "sort": [1]}
+    pages = 0
+
+    def script(request: Request) -> Answer:
+        nonlocal pages
+        if request.path == "/":
+            return product
+        if request.method == "DELETE" or request.path.startswith("/photos/_pit"):
+            return Answer(200, {"id": "p"}, product.headers)
+        if "point_in_time" in request.path:
+            return Answer(200, {"pit_id": "p"}, product.headers)
+        if not request.path.startswith("/_search/scroll"):
+            assert "allow_partial_search_results=false" in request.path
+        pages += 1
+        page = {"_scroll_id": "s", "hits": {"hits": [hit]}, **(lost if pages > 1 else {})}
+        return Answer(200, page, product.headers)
+
+    with served(script) as url:
+        engine = connect(url)
+        assert isinstance(engine, LuceneEngine)
+        if scrolls:
+            engine._dialect = engine._dialect._replace(pit=None)
+        message = "disk gone" if "_shards" in lost else "partial answer"
+        with pytest.raises(RequestError, match=f"503.*{message}"):
+            list(engine.scan("photos", []))
+    assert pages == 2
+
+
+@pytest.mark.parametrize("product", [fake.opensearch(), fake.elasticsearch()])
+def test_parts_of_an_answer_are_refused(product: Answer) -> None:
+    def script(request: Request) -> Answer:
+        if request.path == "/":
+            return product
+        assert "_count" in request.path or "allow_partial_search_results=false" in request.path
+        shards = {"failed": 1, "failures": [{"reason": {"type": "x", "reason": "disk gone"}}]}
+        body = {
+            "_shards": shards, "count": 1, "hits": {"hits": []},
+            "aggregations": {"models": {"buckets": []}}, "pit_id": "p", "id": "p",
+        }  # fmt: skip
+        return Answer(200, body, product.headers)
+
+    with served(script) as url:
+        engine = connect(url)
+        asks: list[Callable[[], object]] = [
+            lambda: engine.matches("photos", "a", [All()]),
+            lambda: engine.models("photos"),
+            lambda: engine.count("photos"),
+        ]
+        for ask in asks:
+            with pytest.raises(RequestError, match=r"503.*disk gone"):
+                ask()
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/plain", "application/json"])
+@pytest.mark.parametrize("headers", [{}, {"x-elastic-product": "Elasticsearch"}])
+@pytest.mark.parametrize("product", [fake.opensearch(), fake.elasticsearch()])
+def test_a_page_of_a_proxy_is_no_answer(
+    product: Answer, headers: dict[str, str], kind: str
+) -> None:
+    page = Answer(200, "<html>Log\nin</html>", {**headers, "content-type": kind})
+
+    def script(request: Request) -> Answer:
+        return product if request.path == "/" else page
+
+    with served(script) as url:
+        engine = connect(url)
+        with pytest.raises(RequestError, match=f"{url}.*502") as raised:
+            engine.count("photos")
+    assert raised.value.status == 502
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("product", [fake.opensearch(), fake.elasticsearch()])
+def test_a_bulk_does_not_fetch_the_mapping(product: Answer) -> None:
+    asked: list[str] = []
+
+    def script(request: Request) -> Answer:
+        if request.path == "/":
+            return product
+        asked.append(f"{request.method} {unquote(request.path)}")
+        done = {"items": [{"update": {"_id": "a", "status": 200}}]}
+        return Answer(200, done, product.headers)
+
+    with served(script) as url:
+        engine = connect(url)
+        for _ in range(2):
+            assert engine.bulk("photos", [PHOTO])[0].ok
+    assert asked == [
+        "GET /photos?filter_path=*.settings.index.uuid,error", "POST /photos/_bulk"
+    ] * 2  # fmt: skip
+
+
+@pytest.mark.parametrize("product", [fake.opensearch(), fake.elasticsearch()])
+def test_threads_forget_an_index_at_once(product: Answer) -> None:
+    """Each finds that the field is unknown, and looks again."""
+    found = Answer(200, {"photos": {
+        "mappings": {"properties": {}}, "settings": {"index": {"uuid": "u"}}
+    }}, product.headers)  # fmt: skip
+    engine: Any = None
+
+    def script(request: Request) -> Answer:
+        return product if request.path == "/" else found
+
+    class Forgetful(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            value = super().__getitem__(name)
+            self.clear()  # another thread
+            return value
+
+    with served(script) as url:
+        engine = connect(url)
+        engine._abouts = Forgetful()
+        engine._about("photos")
+        with pytest.raises(UsageError, match="none"):
+            engine.search("photos", Term("none", "x"))
 
 
 def test_every_error_has_its_exit_code() -> None:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import elasticsearch as client_library
-from elastic_transport import TransportError
+from elastic_transport import SerializationError, TransportError
 
 from stair_search.engines.lucene.address import Address
 from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.engine import LuceneEngine
-from stair_search.engines.lucene.failures import refused, unreachable
+from stair_search.engines.lucene.failures import no_json, refused, unreachable
 
 # failures are raised, so they need not be logged to stderr as well
 logging.getLogger("elastic_transport").addHandler(logging.NullHandler())
@@ -52,10 +52,14 @@ def _sender(place: str, client: client_library.Elasticsearch) -> Any:
         headers = {"accept": "application/json"} | ({"content-type": kind} if body else {})
         try:
             answer = client.perform_request(method, path, params=params, body=body, headers=headers)
+        except (SerializationError, client_library.UnsupportedProductError) as error:
+            raise no_json(place, index, error) from error
         except TransportError as error:
             raise unreachable(place, error) from error
         except client_library.ApiError as error:
             raise refused(place, index, error.meta.status, error.body) from error
+        if not isinstance(answer.body, Mapping):
+            raise no_json(place, index, answer.body)
         return answer.body
 
     return send

@@ -21,7 +21,7 @@ from stair_search.engines.documents import serialised
 from stair_search.engines.lucene import reading
 from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.detect import Server
-from stair_search.engines.lucene.failures import reason
+from stair_search.engines.lucene.failures import reason, refused
 from stair_search.engines.lucene.similarity import divisor
 from stair_search.errors import DestinationError, StairError, UsageError
 from stair_search.fields import model_field
@@ -95,7 +95,9 @@ class LuceneEngine:
 
     def exists(self, index: str) -> bool:
         try:
-            self._send("GET", _path(index), index=index)
+            # of all that an index tells, the least: each bulk asks
+            only = {"filter_path": "*.settings.index.uuid,error"}
+            self._send("GET", _path(index), index=index, params=only)
         except RequestError as error:
             if error.status == 404:
                 return False
@@ -148,13 +150,7 @@ class LuceneEngine:
         if not 0 <= size <= MOST_HITS:
             raise UsageError(f"an engine gives 0 to {MOST_HITS} hits at a time, not {size}")
         about = self._checked(index, query)
-        answer = self._send(
-            "POST",
-            _path(index, "_search"),
-            index=index,
-            body=_json(self._body(query, size, why, about)),
-            params={"allow_partial_search_results": "false"},
-        )
+        answer = self._search(index, self._body(query, size, why, about))
         return reading.hits(query, answer, self._hidden(query, about), why)
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
@@ -174,7 +170,7 @@ class LuceneEngine:
         ]
         query = {"bool": {"filter": [compiled(Ids((id,)))], "should": named}}
         body = {"query": query, "_source": False, "size": 1}
-        answer = self._send("POST", _path(index, "_search"), index=index, body=_json(body))
+        answer = self._search(index, body)
         found = answer["hits"]["hits"]
         matched = found[0].get("matched_queries", []) if found else []
         return [str(place) in matched for place in range(len(clauses))]
@@ -182,11 +178,12 @@ class LuceneEngine:
     def models(self, index: str, field: str = "stair") -> dict[str, int]:
         terms = {"field": model_field(field), "size": _MOST_MODELS}
         body = {"size": 0, "aggs": {"models": {"terms": terms}}}
-        answer = self._send("POST", _path(index, "_search"), index=index, body=_json(body))
+        answer = self._search(index, body)
         return {one["key"]: one["doc_count"] for one in answer["aggregations"]["models"]["buckets"]}
 
     def count(self, index: str) -> int:
-        return int(self._send("GET", _path(index, "_count"), index=index)["count"])
+        answer = self._send("GET", _path(index, "_count"), index=index)
+        return int(self._whole(index, answer)["count"])
 
     def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         body = {"size": _PAGE, "_source": list(fields) or False}
@@ -211,9 +208,10 @@ class LuceneEngine:
         pit = opened[key]
         body = {**body, "sort": [{"_shard_doc": "asc"}], "track_total_hits": False}
         try:
+            self._whole(index, opened)
             while True:
                 body["pit"] = {"id": pit, "keep_alive": _KEEP}
-                answer = self._send("POST", "/_search", index=index, body=_json(body))
+                answer = self._search(index, body, "/_search")
                 pit = answer.get("pit_id", pit)  # the newest counts
                 page = answer["hits"]["hits"]
                 if not page:
@@ -228,12 +226,9 @@ class LuceneEngine:
 
     def _scroll_pages(self, index: str, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
         body = {**body, "sort": ["_doc"]}
-        answer = self._send(
-            "POST", _path(index, "_search"), index=index, body=_json(body),
-            params={"scroll": _KEEP},
-        )  # fmt: skip
+        answer = self._search(index, body, scroll=_KEEP)
         try:
-            while page := answer["hits"]["hits"]:
+            while page := self._whole(index, answer)["hits"]["hits"]:
                 yield page
                 more = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
                 answer = self._send("POST", "/_search/scroll", index=index, body=_json(more))
@@ -241,6 +236,24 @@ class LuceneEngine:
             done = {"scroll_id": answer["_scroll_id"]}
             with suppress(RequestError):
                 self._send("DELETE", "/_search/scroll", body=_json(done))
+
+    def _search(
+        self, index: str, body: Mapping[str, Any], path: str = "", **params: str
+    ) -> dict[str, Any]:
+        """An answer of all shards. Raises RequestError where one has none."""
+        answer = self._send(
+            "POST", path or _path(index, "_search"), index=index, body=_json(body),
+            params={"allow_partial_search_results": "false", **params},
+        )  # fmt: skip
+        return self._whole(index, answer)
+
+    def _whole(self, index: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer, refused where shards are missing: not all requests can ask for that."""
+        shards = answer.get("_shards", {})
+        if answer.get("timed_out") or shards.get("failed"):
+            error = {"type": "partial answer", "failed_shards": shards.get("failures")}
+            raise refused(self.info.url, index, 503, error)
+        return answer
 
     def _body(self, query: Query, size: int, why: bool, about: _About | None) -> dict[str, Any]:
         settings, types = (about.settings, about.types) if about else ({}, {})
@@ -263,7 +276,7 @@ class LuceneEngine:
             try:
                 check_fields(index, query, about.mapping)
             except StairError:
-                self._abouts.pop(index)  # fields come with documents: look again, once
+                self._abouts.pop(index, None)  # fields come with documents: look again, once
                 about = self._ask(index)
                 check_fields(index, query, about.mapping)
         for field, model in wanted_models(query):
@@ -276,14 +289,16 @@ class LuceneEngine:
 
     def _about(self, index: str) -> _About | None:
         """What is known of an index; None where a role may search it but not look at it."""
-        if index not in self._abouts:
-            try:
-                self._abouts[index] = self._ask(index)
-            except RequestError as error:
-                if error.status != 403:
-                    raise
-                self._abouts[index] = None
-        return self._abouts[index]
+        with suppress(KeyError):  # another thread may forget it at any time
+            return self._abouts[index]
+        try:
+            about = self._ask(index)
+        except RequestError as error:
+            if error.status != 403:
+                raise
+            about = None
+        self._abouts[index] = about
+        return about
 
     def _ask(self, index: str) -> _About:
         """Of an alias to several indices: the fields of all, the settings of the first."""

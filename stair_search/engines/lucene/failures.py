@@ -91,6 +91,11 @@ def refused(place: str, index: str | None, status: int, body: Any) -> RequestErr
     return RequestError(line, status)
 
 
+def no_json(place: str, index: str | None, said: object) -> RequestError:
+    """For an answer that calls itself a success but is none, as of a proxy."""
+    return refused(place, index, 502, f"what came is no JSON of an engine: {said}")
+
+
 def _short(text: str) -> str:
     """One line of bearable length."""
     line = " ".join(text.split())

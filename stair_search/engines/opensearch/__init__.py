@@ -8,12 +8,12 @@ from typing import Any
 
 import opensearchpy
 from opensearchpy.exceptions import ConnectionError as NoAnswer
-from opensearchpy.exceptions import TransportError
+from opensearchpy.exceptions import SerializationError, TransportError
 
 from stair_search.engines.lucene.address import Address
 from stair_search.engines.lucene.detect import Server, recognised
 from stair_search.engines.lucene.engine import LuceneEngine
-from stair_search.engines.lucene.failures import refused, unreachable
+from stair_search.engines.lucene.failures import no_json, refused, unreachable
 from stair_search.errors import UsageError
 
 # failures are raised, so they need not be logged to stderr as well
@@ -77,14 +77,19 @@ def _sender(address: Address, client: opensearchpy.OpenSearch) -> Any:
     ) -> Any:
         kind = "application/x-ndjson" if lines else "application/json"
         try:
-            return client.transport.perform_request(
+            answer = client.transport.perform_request(
                 method, path, params=dict(params or {}), body=body, headers={"content-type": kind}
             )
+        except SerializationError as error:
+            raise no_json(address.url, index, error) from error
         except NoAnswer as error:
             raise unreachable(address.url, error) from error
         except TransportError as error:
             # `error` is the text where the answer was no JSON, as a proxy gives it
             said = error.info or error.error
             raise refused(address.url, index, int(error.status_code), said) from error
+        if not isinstance(answer, Mapping):
+            raise no_json(address.url, index, answer)
+        return answer
 
     return send
