@@ -11,6 +11,7 @@ import click
 from ..errors import UsageError
 from .command import Command, debug_option
 from .output import Format, format_option, note, to_json
+from .photos import NoPhotoError, encode_photo
 from .text import one_line, wrapped
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def command(
     failed = 0
     done: list[Encoded] = []
     for one in _encode(photos, texts, encoder):
-        if isinstance(one, UsageError):
+        if isinstance(one, NoPhotoError):
             note(f"Error: {one}")
             failed += 1
             continue
@@ -107,14 +108,12 @@ def command(
 
 def _encode(
     photos: tuple[str, ...], texts: tuple[str, ...], encoder: Encoder
-) -> Iterator[Encoded | UsageError]:
-    from .photos import encode_photo
-
+) -> Iterator[Encoded | NoPhotoError]:
     to_dict: Any = encoder.vocabulary.to_dict
     for path in photos:
         try:
             yield Encoded(path, "image", to_dict(encode_photo(path, encoder)))
-        except UsageError as error:
+        except NoPhotoError as error:
             yield error
     for text in texts:
         yield Encoded(text, "text", to_dict(encoder.encode_text(text)))

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from ..tokens import TokenWeights
 
 
+class NoPhotoError(UsageError):
+    """A file cannot be read as a photo; others may be."""
+
+
 def encode_photo(path: str, encoder: Encoder) -> TokenWeights:
-    """The photo's tokens. Raises UsageError that says why a file is no photo."""
+    """The photo's tokens. Raises NoPhotoError that says why a file is no photo."""
     from ..ingest.decode import decode
     from ..ingest.files import read
     from ..ingest.photo import PhotoError
@@ -20,5 +24,5 @@ def encode_photo(path: str, encoder: Encoder) -> TokenWeights:
     try:
         pixels = encoder.prepare_image(decode(read(path).data))
     except PhotoError as error:
-        raise UsageError(f"{path}: {error}") from None
+        raise NoPhotoError(f"{path}: {error}") from None
     return encoder.encode_images(pixels[None])[0]
