@@ -7,7 +7,9 @@ fails alone, and what concerns the destination as a whole ends the run.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import tenacity
 
@@ -28,6 +30,15 @@ class _BusyError(Exception):
     """Not taken now."""
 
 
+class _Sent(NamedTuple):
+    """What became of a request: outcomes, what to send again and why, what ends the run."""
+
+    done: list[Outcome]
+    later: list[Document]
+    why: str = ""
+    error: DestinationError | None = None
+
+
 def write(
     engine: Engine,
     index: str,
@@ -39,28 +50,37 @@ def write(
     """Writes documents; yields final outcomes as they become known, each document's once.
 
     Raises DestinationError where the engine takes no more, after the outcomes known until then
-    have been yielded. `stop` ends the waiting between two attempts.
+    have been yielded. `stop` ends the waiting between two attempts. retry_seconds: from the last
+    moment at which it took anything.
     """
     pending = list(documents)
     if not pending:
         return
+    since = time.monotonic()
+
+    def enough(_: tenacity.RetryCallState) -> bool:
+        return stop.is_set() or time.monotonic() - since >= retry_seconds
+
     tries = tenacity.Retrying(
         wait=tenacity.wait_random_exponential(multiplier=0.5, max=30),
-        stop=tenacity.stop_after_delay(retry_seconds) | tenacity.stop_when_event_set(stop),
+        stop=enough,
         sleep=tenacity.sleep_using_event(stop),
         retry=tenacity.retry_if_exception_type(_BusyError),
         reraise=True,
     )
-    done: list[Outcome] = []
     try:
         for attempt in tries:
             with attempt:  # keeps the error for the next turn, so that what is done comes first
-                done = []
-                done, pending, why = _send(engine, index, pending)
-                if pending:
-                    raise _BusyError(why)
-            yield [outcome for outcome in done if outcome.status not in EVERYWHERE]
-            for outcome in done:
+                sent = _send(engine, index, pending)
+                pending = sent.later
+                if sent.done:
+                    since = time.monotonic()
+                if pending and not sent.error:
+                    raise _BusyError(sent.why)
+            yield [outcome for outcome in sent.done if outcome.status not in EVERYWHERE]
+            if sent.error:
+                raise sent.error
+            for outcome in sent.done:
                 if outcome.status in EVERYWHERE:
                     raise DestinationError(f"{engine.info.url}, index {index}: {outcome.error}")
     except _BusyError as error:
@@ -70,29 +90,34 @@ def write(
         ) from None
 
 
-def _send(
-    engine: Engine, index: str, documents: list[Document]
-) -> tuple[list[Outcome], list[Document], str]:
-    """One request (more where it must be halved): outcomes, what to send again, and why."""
+def _send(engine: Engine, index: str, documents: list[Document]) -> _Sent:
+    """One request, more where it must be halved."""
     try:
         answers = engine.bulk(index, documents)
     except RequestError as error:
         if error.status in LATER:
-            return [], documents, str(error)
+            return _Sent([], documents, str(error))
         if error.status not in HALVE:
-            raise
+            return _Sent([], [], error=error)
         if len(documents) == 1:
-            return [Outcome(documents[0].id, error.status, str(error))], [], ""
+            return _Sent([Outcome(documents[0].id, error.status, str(error))], [])
         middle = len(documents) // 2
-        first, later, why = _send(engine, index, documents[:middle])
-        second, later2, why2 = _send(engine, index, documents[middle:])
-        return first + second, later + later2, why or why2
+        first = _send(engine, index, documents[:middle])
+        if first.error:
+            return first
+        second = _send(engine, index, documents[middle:])
+        return _Sent(
+            first.done + second.done,
+            first.later + second.later,
+            first.why or second.why,
+            second.error,
+        )
+    except DestinationError as error:
+        return _Sent([], [], error=error)
     return _sort(documents, answers)
 
 
-def _sort(
-    documents: list[Document], answers: list[Outcome]
-) -> tuple[list[Outcome], list[Document], str]:
+def _sort(documents: list[Document], answers: list[Outcome]) -> _Sent:
     done, later, why = [], [], ""
     for document, answer in zip(documents, answers, strict=True):
         if answer.status in LATER:
@@ -100,4 +125,4 @@ def _sort(
             why = answer.error or f"status {answer.status}"
         else:
             done.append(answer)
-    return done, later, why
+    return _Sent(done, later, why)
