@@ -22,7 +22,7 @@ from typing import Any
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
 
-from .photo import Photo, id_of, uri_of
+from .photo import Photo, id_of, printable, uri_of
 
 _TABLE = """
 CREATE TABLE row(n INTEGER PRIMARY KEY, uri TEXT, name TEXT, path BLOB, id TEXT, cells TEXT,
@@ -60,10 +60,8 @@ class Manifest:
         """The photos in the order of their first rows."""
         order = "SELECT min(n) FROM row GROUP BY uri ORDER BY min(n)"
         for (n,) in self._rows.execute(order):
-            uri, path, problem = self._rows.execute(
-                "SELECT uri, path, problem FROM row WHERE n = ?", (n,)
-            ).fetchone()
-            given, columns = self._joined("uri", uri)
+            uri, path = self._rows.execute("SELECT uri, path FROM row WHERE n = ?", (n,)).fetchone()
+            given, columns, problem = self._joined("uri", uri)
             yield Photo(id_of(given or uri), uri, os.fsdecode(path), columns, problem)
 
     def lookup(self, photo: Photo, name: str) -> Photo:
@@ -72,27 +70,33 @@ class Manifest:
         Its rows name the same file, or `name`, its path relative to the folder given as a source.
         """
         for column, value in (("uri", photo.uri), ("name", name)):
-            given, columns = self._joined(column, value)
-            if columns or given:
+            given, columns, problem = self._joined(column, value)
+            if columns or given or problem:
                 self.used = True
-                return photo._replace(id=id_of(given or photo.uri), columns=columns)
+                name = id_of(given or photo.uri)
+                return photo._replace(id=name, columns=columns, problem=problem)
         return photo
 
-    def _joined(self, by: str, value: str) -> tuple[str | None, dict[str, Any]]:
+    def _joined(self, by: str, value: str) -> tuple[str | None, dict[str, Any], str | None]:
+        """The id that rows give, their columns, and what is wrong with the first that is wrong."""
         joined: dict[str, list[str]] = {}
         given: str | None = None
+        wrong: str | None = None
         # `by` is one of this module's own two names. A name with odd bytes is in no CSV.
         rows = self._rows.execute(
-            f"SELECT id, cells FROM row WHERE {by} = ? AND problem IS NULL ORDER BY n",
+            f"SELECT id, cells, problem FROM row WHERE {by} = ? ORDER BY n",
             (value.encode(errors="replace").decode(),),
         )
-        for row_id, cells in rows:
+        for row_id, cells, problem in rows:
+            if problem:
+                wrong = wrong or problem
+                continue
             given = given or row_id
             for field, text in json.loads(cells).items():
                 values = joined.setdefault(field, [])
                 if text not in values:
                     values.append(text)
-        return given, {k: v[0] if len(v) == 1 else v for k, v in joined.items()}
+        return given, {k: v[0] if len(v) == 1 else v for k, v in joined.items()}, wrong
 
     def _check_encoding(self, start: bytes) -> None:
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -152,6 +156,8 @@ class Manifest:
             problem = f"{self.path}, line {line}: {len(row)} cells under {len(header)} columns"
         elif not name:
             problem = f"{self.path}, line {line}: no image is named"
+        if problem:
+            problem = printable(problem)  # the CSV's path may hold bytes that are no UTF-8
         path = self._resolve(name)
         uri = uri_of(path) if name else f"{uri_of(self.path.absolute())}#line={line}"
         given = cells.pop("id", "").strip() or None

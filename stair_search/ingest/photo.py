@@ -84,6 +84,11 @@ def uri_of(path: str | Path) -> str:
     return Path(path).as_uri()
 
 
+def printable(text: str) -> str:
+    r"""Text that can be written as UTF-8: bytes of a path that are none stand as `\udcff`."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def id_of(name: str) -> str:
     """A document id: the name itself, or its hash where an engine would refuse its length.
 

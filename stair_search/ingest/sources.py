@@ -51,7 +51,11 @@ class Sources:
         self._others: list[Path] = []
         for name in names:
             path = Path(name)
-            if not name or not path.exists():
+            try:
+                there = bool(name) and path.exists()
+            except OSError as error:
+                raise UsageError(f"source {name!r} cannot be read: {error.strerror}") from None
+            if not there:
                 raise UsageError(f"source {name!r}: there is no such file or folder")
             if path.suffix.lower() == ".csv" and not path.is_dir():
                 self._manifests.append(Manifest(path, fields))
@@ -88,16 +92,22 @@ class Sources:
                 with os.scandir(folder) as found:
                     entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
             except OSError as error:
-                yield _unreadable(folder, error)
+                yield _unreadable(folder, error, "the folder ")
                 continue
             below = []
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 path = Path(entry.path)
-                if entry.is_symlink() and path.exists():
-                    path = path.resolve()
-                if path.is_dir():
+                try:
+                    linked = entry.is_symlink()
+                    if linked and path.exists():
+                        path = path.resolve()
+                    is_folder = path.is_dir() if linked else entry.is_dir()
+                except OSError as error:  # where a link leads may be closed to us
+                    yield _unreadable(path, error)
+                    continue
+                if is_folder:
                     below.append(path)
                 elif is_photo(path, entry.name):
                     yield self._photo(path, os.path.relpath(entry.path, root))
@@ -123,7 +133,6 @@ def is_photo(path: Path, name: str) -> bool:
     return start.startswith(_STARTS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
 
 
-def _unreadable(folder: Path, error: OSError) -> Photo:
-    uri = uri_of(folder)
-    problem = f"the folder cannot be read: {error.strerror}"
-    return Photo(id_of(uri), uri, str(folder), {}, problem)
+def _unreadable(path: Path, error: OSError, what: str = "") -> Photo:
+    uri = uri_of(path)
+    return Photo(id_of(uri), uri, str(path), {}, f"{what}cannot be read: {error.strerror}")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -12,6 +15,23 @@ from stair_search.fields import Fields
 from stair_search.ingest.photo import Photo, id_of, uri_of
 from stair_search.ingest.sources import Sources
 from tests.ingest.conftest import make_photo
+
+AS_NOBODY = """
+import os, sys
+from stair_search.errors import UsageError
+from stair_search.fields import Fields
+from stair_search.ingest.sources import Sources
+
+photos, shut = sys.argv[1:]
+if os.geteuid() == 0:  # root may enter everything
+    os.seteuid(65534)
+for photo in Sources([photos], None, Fields()):
+    print(os.path.relpath(photo.path, photos), photo.problem)
+try:
+    Sources([shut], None, Fields())
+except UsageError as error:
+    print(error)
+"""
 
 
 def found(*names: Path, captions: Path | None = None) -> list[Photo]:
@@ -94,6 +114,34 @@ class TestFolders:
         assert last.uri == uri_of(photos / "below")
         assert last.problem == "the folder cannot be read: Permission denied"
 
+    def test_what_may_not_be_entered_is_told_and_the_others_go_on(self) -> None:
+        with tempfile.TemporaryDirectory() as name:  # pytest's own are closed to all but its user
+            shut, photos = Path(name, "shut"), Path(name, "photos")
+            make_photo(shut / "inside" / "0.jpg")
+            make_photo(photos / "0.jpg")
+            make_photo(photos / "listed" / "1.jpg")
+            (photos / "listed" / "below").mkdir()
+            (photos / "listed" / "notes.txt").write_text("no photo")
+            (photos / "link").symlink_to(shut / "inside")
+            Path(name).chmod(0o755)
+            shut.chmod(0)
+            (photos / "listed").chmod(0o444)  # its names may be read, and nothing more
+            done = subprocess.run(
+                [sys.executable, "-c", AS_NOBODY, str(photos), str(shut / "inside")],
+                capture_output=True,
+                text=True,
+            )
+            shut.chmod(0o700)
+            (photos / "listed").chmod(0o700)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines() == [
+            "0.jpg None",
+            "link cannot be read: Permission denied",
+            "listed/1.jpg None",
+            "listed/below the folder cannot be read: Permission denied",
+            f"source {str(shut / 'inside')!r} cannot be read: Permission denied",
+        ]
+
     def test_a_source_named_itself_always_counts(self, tmp_path: Path) -> None:
         note = tmp_path / ".notes.txt"
         note.write_text("x")
@@ -155,6 +203,21 @@ class TestManifests:
         assert second.problem is not None
         assert second.problem.endswith("line 3: no image is named")
         assert third.problem is None
+
+    def test_a_later_row_that_is_wrong_is_told_too(self, photos: Path) -> None:
+        csv = write(photos / "c.csv", "image,caption", "0.jpg,red", "0.jpg,a,b", "1.jpg,green")
+        first, second = found(csv)
+        assert first.problem is not None
+        assert first.problem.endswith("line 3: 3 cells under 2 columns")
+        assert second.problem is None
+        told = {Path(p.path).name: p.problem for p in found(photos / "0.jpg", captions=csv)}
+        assert told == {"0.jpg": first.problem}
+
+    def test_a_wrong_row_in_a_file_with_odd_bytes_in_its_name(self, photos: Path) -> None:
+        csv = write(Path(os.fsdecode(os.fsencode(photos) + b"/\xff.csv")), "image", "0.jpg,a")
+        (photo,) = found(csv)
+        assert photo.problem is not None
+        assert photo.problem.endswith("/\\udcff.csv, line 2: 2 cells under 1 columns")
 
     @pytest.mark.parametrize(
         ("content", "message"),
