@@ -16,10 +16,18 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from stair_search.errors import UsageError
 
 from .files import read
 from .photo import PhotoError, Prepared, Result, Work
+
+try:
+    from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+except ImportError as missing:
+    raise UsageError(
+        f"photos need Pillow: pip install 'stair-search[starter]' ({missing})"
+    ) from None
 
 MOST_PIXELS = 2 * 89_478_485
 """179 megapixels: where Pillow itself stops at a decompression bomb, unless told otherwise."""

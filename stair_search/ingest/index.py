@@ -1,15 +1,42 @@
-"""The index that a job writes to: made where it is missing, held to the model where it is there."""
+"""The index that a job writes to: the job's own, made where it is missing, held to the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from stair_search.engines.base import Engine
-from stair_search.errors import ModelError
+from stair_search.engines.lucene.address import address
+from stair_search.errors import ModelError, UsageError
 from stair_search.mappings import differences, index_body
 
 from .encoder import Encoder
 from .job import JobSettings
+from .ledger import Ledger
+
+
+def must_be_own(home: Path, own: JobSettings, engine: Engine, url: str, index: str) -> None:
+    """Refuses an index that is not the job's `own`, before anything is written.
+
+    It is where the ledger knows it, by whatever way it is reached, and where it stands in the
+    job's own place (missing, or made anew).
+    """
+    if (home / "ledger.db").exists() and engine.exists(index):
+        ledger = Ledger(home, read_only=True)
+        try:
+            if ledger.knows(engine.uuid(index)):
+                return
+        finally:
+            ledger.close()
+    if (_place(url), index) != (_place(own.url), own.index):
+        raise UsageError(
+            f"job {home} belongs to index {own.index!r} in {own.url}, not to {index!r} in {url}: "
+            f"name that one, or another --job"
+        )
+
+
+def _place(url: str) -> str:
+    return address(url).url if url.startswith("http") else url
 
 
 def make_ready(

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -22,17 +23,21 @@ from urllib.parse import urlsplit, urlunsplit
 import filelock
 import platformdirs
 
-from stair_search.errors import UsageError
+from stair_search.engines.connect import sqlite_path
+from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import Fields
 
 Executor = Literal["local", "ray"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class JobSettings:
     """What one run is told.
 
-    sources: folders, photos and CSV files. url: the engine's; secrets in it are dropped at once.
+    sources: folders, photos and CSV files. url: the engine's; secrets in it are dropped at once,
+    and the path of a SQLite file is made absolute.
     captions: a CSV whose rows are joined to photos that are found in folders.
     folder: where the job keeps its things; follows from sources, url, index and model if None.
     decode_threads: None is one a CPU. retry_seconds: how long a request that the engine does not
@@ -58,7 +63,9 @@ class JobSettings:
         if not self.sources:
             raise UsageError("no source: name a folder, a photo or a CSV file")
         object.__setattr__(self, "sources", tuple(str(s) for s in self.sources))
-        object.__setattr__(self, "url", without_secrets(self.url))
+        sqlite = self.url.startswith("sqlite:")
+        url = f"sqlite:{sqlite_path(self.url)}" if sqlite else without_secrets(self.url)
+        object.__setattr__(self, "url", url)
         for name in ("encode_batch", "bulk_documents", "bulk_bytes"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
@@ -70,7 +77,7 @@ class JobSettings:
             return self.folder.absolute()
         told = [
             sorted(str(Path(s).absolute()) for s in self.sources),
-            _absolute(self.url),
+            self.url,
             self.index,
             self.model,
         ]
@@ -81,16 +88,15 @@ class JobSettings:
         """Plain values for settings.json, paths absolute."""
         return asdict(self) | {
             "sources": [str(Path(s).absolute()) for s in self.sources],
-            "url": _absolute(self.url),
             "captions": str(self.captions.absolute()) if self.captions else None,
             "folder": str(self.home),
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> JobSettings:
-        """The way back from settings.json."""
+        """The way back from settings.json. What another version has written besides is ignored."""
         return cls(
-            **values
+            **_known(cls, values)
             | {
                 "sources": tuple(values["sources"]),
                 "captions": Path(values["captions"]) if values["captions"] else None,
@@ -158,29 +164,44 @@ def jobs_folder() -> Path:
 
 
 def jobs(folder: Path | None = None) -> list[PastJob]:
-    """Jobs under a folder (default: `jobs_folder()`), the latest last."""
-    found = (folder or jobs_folder()).glob("*/settings.json")
-    return [load(p.parent) for p in sorted(found, key=lambda p: p.stat().st_mtime)]
+    """Jobs under a folder (default: `jobs_folder()`), the latest last; no others are listed."""
+    found = []
+    for path in (folder or jobs_folder()).glob("*/settings.json"):
+        try:
+            found.append((path.stat().st_mtime, load(path.parent)))
+        except (OSError, UsageError) as error:
+            _log.warning("passed over: %s", error)
+    return [past for _, past in sorted(found, key=lambda one: one[0])]
 
 
 def load(folder: Path) -> PastJob:
     """Reads a job's folder. Raises UsageError where it is none."""
+    folder = folder.absolute()
     try:
         settings = JobSettings.from_dict(json.loads((folder / "settings.json").read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder} is no job's folder: {error}") from None
     try:
-        report = Report(**json.loads((folder / "report.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
+        report = Report(**_known(Report, json.loads((folder / "report.json").read_text("utf-8"))))
+    except (OSError, ValueError, TypeError, AttributeError):
         report = None
     return PastJob(folder, settings, report)
 
 
 def save(folder: Path, name: str, values: dict[str, Any]) -> None:
-    """Writes a JSON file so that a kill leaves the old one or the new one, never half."""
+    """Writes a JSON file, see `save_lines`."""
+    save_lines(folder, name, [json.dumps(values, indent=2, ensure_ascii=True)])
+
+
+def save_lines(folder: Path, name: str, lines: Iterable[str]) -> None:
+    """Writes a file so that a kill leaves the old one or the new one, never half."""
     part = folder / f".{name}.part"
-    part.write_text(json.dumps(values, indent=2, ensure_ascii=True) + "\n", "utf-8")
-    part.replace(folder / name)
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        part.replace(folder / name)
+    except OSError as error:
+        raise DestinationError(f"{folder / name} cannot be written: {error.strerror}") from None
 
 
 @contextmanager
@@ -212,7 +233,6 @@ def without_secrets(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _absolute(url: str) -> str:
-    if not url.startswith("sqlite:"):
-        return url
-    return f"sqlite:{Path(url.removeprefix('sqlite:')).absolute()}"
+def _known(kind: type[JobSettings | Report], values: dict[str, Any]) -> dict[str, Any]:
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

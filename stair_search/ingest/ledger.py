@@ -2,8 +2,9 @@
 
 A row is written after the engine has acknowledged the document, in transactions, so that a kill at
 any moment leaves whole rows of finished work. `content_hash`, `columns_hash`, `names` and `model`
-tell of the document in the index as written last; `state` and `reason` of the last time that the
-photo was seen. So a photo that has become unreadable is `failed` while its document stays.
+tell of the document in the index as written last (`columns_hash` is null where that document must
+be written again, come what may); `state` and `reason` of the last time that the photo was seen. So
+a photo that has become unreadable is `failed` while its document stays.
 
 No secret is kept here.
 """
@@ -15,12 +16,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stair_search.errors import StairError
+from stair_search.errors import DestinationError
 
-from .photo import Photo, Result, State
+from .photo import Photo, Result, State, printable
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS photos(
@@ -54,6 +56,8 @@ INSERT INTO photos(id, uri, state, reason, run, at) VALUES (:id, :uri, :state, :
 ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = :reason, run = :run, at = :at
 """
 
+_NOT_MET = "id NOT IN (SELECT id FROM seen_id) AND uri NOT IN (SELECT uri FROM seen_uri)"
+
 _STATEMENTS: dict[State, str] = {
     "indexed": _INDEXED,
     "unchanged": _UNCHANGED,
@@ -80,8 +84,8 @@ class Ledger:
     """
 
     def __init__(self, folder: Path | None, *, read_only: bool = False) -> None:
-        self._place = folder / "ledger.db" if folder else "in memory"
-        file = (folder / "ledger.db").as_uri() if folder else "file:memory"
+        self._place = folder.absolute() / "ledger.db" if folder else None
+        file = self._place.as_uri() if self._place else "file:memory"
         mode = "memory" if folder is None else "ro" if read_only else "rwc"
         try:
             self._db = sqlite3.connect(
@@ -100,7 +104,7 @@ class Ledger:
                 )
             self._db.executescript(_SEEN)
         except sqlite3.Error as error:
-            raise StairError(f"the ledger {self._place} cannot be opened: {error}") from None
+            raise DestinationError(f"the ledger {self._place} cannot be opened: {error}") from None
         self._lock = threading.Lock()
         self.run = int(self.about("run") or 0) + 1
 
@@ -118,13 +122,13 @@ class Ledger:
         return self.about("index_uuid") == index_uuid
 
     def begin(self, index_uuid: str) -> None:
-        """Starts a run. Documents written to an index that is no more are forgotten."""
+        """Starts a run. Documents written to an index that is no more are to be written again."""
         same = self.knows(index_uuid)
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
+        with self._transaction():
             if not same:
                 self._db.execute(
-                    "UPDATE photos SET content_hash = NULL, columns_hash = NULL, names = NULL"
+                    "UPDATE photos SET state = 'failed', reason = 'the index was made anew', "
+                    "columns_hash = NULL, names = NULL WHERE content_hash IS NOT NULL"
                 )
             self._db.executemany(
                 "INSERT OR REPLACE INTO job VALUES (?, ?)",
@@ -162,13 +166,18 @@ class Ledger:
         """Final states, in one transaction."""
         now = time.time()
         rows = [(_STATEMENTS[result.state], self._row(result, model, now)) for result in results]
+        with self._transaction():
+            for statement, row in rows:
+                self._db.execute(statement, row)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         try:
             with self._lock, self._db:
                 self._db.execute("BEGIN")
-                for statement, row in rows:
-                    self._db.execute(statement, row)
+                yield
         except sqlite3.Error as error:
-            raise StairError(f"the ledger {self._place} cannot be written: {error}") from None
+            raise DestinationError(f"the ledger {self._place} cannot be written: {error}") from None
 
     def _row(self, result: Result, model: str, now: float) -> dict[str, Any]:
         photo = result.photo
@@ -177,6 +186,7 @@ class Ledger:
             "photo": None,
             "id": photo.id,
             "uri": photo.uri,
+            "reason": printable(result.reason) if result.reason else None,
             "names": json.dumps(sorted(photo.columns)),
             "model": model,
             "run": self.run,
@@ -188,6 +198,20 @@ class Ledger:
         yield from self._db.execute(
             "SELECT id, uri, reason FROM photos WHERE state = 'failed' ORDER BY id"
         )
+
+    def failures_not_met(self) -> list[tuple[str, str]]:
+        """The photos (id, uri) that failed before and that this run has not come to."""
+        with self._lock:
+            return self._db.execute(
+                f"SELECT id, uri FROM photos WHERE state = 'failed' AND {_NOT_MET} ORDER BY id"
+            ).fetchall()
+
+    def forget_gone(self) -> None:
+        """Drops failures that this run has not come to and that have no document to tell of."""
+        with self._transaction():
+            self._db.execute(
+                f"DELETE FROM photos WHERE state = 'failed' AND columns_hash IS NULL AND {_NOT_MET}"
+            )
 
     def compare(
         self, found: Iterable[tuple[str, str | None, str | None, bool]]
@@ -221,8 +245,7 @@ class Ledger:
 
     def mark(self, ids: Iterable[str], reason: str) -> None:
         """Notes photos to be written again, whatever their files tell."""
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
+        with self._transaction():
             self._db.executemany(
                 "UPDATE photos SET state = 'failed', reason = ?, columns_hash = NULL WHERE id = ?",
                 ((reason, name) for name in ids),

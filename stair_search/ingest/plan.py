@@ -25,7 +25,8 @@ def plan(
 ) -> Iterator[Work | Result]:
     """Each photo once: a final result where the ledger or the file's kind decides, or work.
 
-    only_failed: photos that did not fail last time are passed over as if they were not there.
+    only_failed: photos that did not fail last time are passed over as if they were not there;
+    those that did and are found no more have failed again.
     """
     for photo in photos:
         if stop and stop.is_set():
@@ -63,3 +64,6 @@ def plan(
                 work = work._replace(known_hash=known.content_hash)
             work = work._replace(gone=tuple(set(known.names) - set(photo.columns)))
         yield work
+    if only_failed:
+        for name, uri in ledger.failures_not_met():
+            yield Result(Photo(name, uri, "", {}), "failed", "no source of the job has it now")

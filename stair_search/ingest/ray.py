@@ -133,6 +133,8 @@ def _pipeline(
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     whole = {"batch_size": None, "batch_format": "pyarrow"}
     writing = run.connect or partial(connect, run.job.url)
+    if run.job.url.startswith("sqlite:"):
+        writing = partial(connect, run.job.url)  # Ray may run in another folder: its path is whole
     rows = (
         ray.data.from_arrow_refs(tables)
         .map_batches(

@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stair_search.engines.base import Engine
-from stair_search.errors import StairError
+from stair_search.errors import DestinationError, StairError
 
 from . import job as jobs
-from . import local
 from .encoder import Encoder, load
-from .index import make_ready
+from .index import make_ready, must_be_own
 from .job import JobSettings, Progress, Report
 from .ledger import Ledger
 from .photo import Result, State, Work
@@ -27,6 +26,7 @@ from .stages import Executor, Run
 
 Connect = Callable[[], Engine]
 Tell = Callable[[Progress], None]
+MakeExecutor = Callable[[Run], AbstractContextManager[Executor]]
 
 TICK = 0.25
 """Seconds between two calls of the caller's progress."""
@@ -54,7 +54,7 @@ def run(
     another process (Ray's writers), picklable; `partial(engines.connect, job.url)` if None.
     progress: called in the caller's thread.
 
-    Raises UsageError (a source that is not there, a bad CSV, a job that runs elsewhere),
+    Raises UsageError (a source that is not there, a bad CSV, a job that runs or belongs elsewhere),
     DestinationError (what was written until then is kept), ModelError (the index holds another
     model), KeyboardInterrupt after what was encoded has been written.
     """
@@ -99,6 +99,10 @@ def _run(
         job = replace(job, url=engine.info.url)
     home = job.home
     sources = Sources(job.sources, job.captions, job.fields)
+    if (home / "settings.json").exists():
+        own = jobs.load(home).settings
+        must_be_own(home, own, engine, engine.info.url if only_failed else job.url, job.index)
+    executor = _executor(job)
     encoder = encoder or load(job.model)
     notice = make_ready(engine, job, encoder, sources.columns)
     if notice:
@@ -119,7 +123,7 @@ def _run(
             jobs.save(home, "settings.json", job.to_dict())
             ledger.begin(engine.uuid(job.index))
             state = Run(job, engine, encoder, ledger, connect=connect)
-            return _execute(state, sources, tell, only_failed)
+            return _execute(state, executor, sources, tell, only_failed)
         finally:
             ledger.close()
 
@@ -149,7 +153,9 @@ def _dry_run(
     )
 
 
-def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Report:
+def _execute(
+    state: Run, executed: MakeExecutor, sources: Sources, tell: Tell, only_failed: bool
+) -> Report:
     job = state.job
     works = plan(
         sources,
@@ -159,24 +165,31 @@ def _execute(state: Run, sources: Sources, tell: Tell, only_failed: bool) -> Rep
         only_failed=only_failed,
         stop=state.stop,
     )
-    with _executor(state) as executor:
+    with executed(state) as executor:
         tell(Progress(notice=f"job {job.home}"))
         tell(
             Progress(
                 notice=f"at most {executor.in_flight} photos would be encoded again after a crash"
             )
         )
-        report = _follow(state, Background(executor.execute(works), 4), tell)
+        results = Background(executor.execute(works), 4)
+        report = _follow(state, results, tell, whole=not only_failed)
     if sources.captions_unused and report.seen:
         tell(Progress(notice=f"{job.captions} names none of the photos that were found"))
     if not report.seen and not only_failed:
         tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
-    state.engine.refresh(job.index)
+    try:
+        state.engine.refresh(job.index)
+    except DestinationError as error:  # all is written; most engines show it soon by themselves
+        tell(Progress(notice=f"the photos may not be found at once: {error}"))
     return report
 
 
-def _follow(state: Run, results: Background[list[Result]], tell: Tell) -> Report:
-    """Counts results until the last; leaves a report however it ends."""
+def _follow(state: Run, results: Background[list[Result]], tell: Tell, *, whole: bool) -> Report:
+    """Counts results until the last; leaves a report however it ends.
+
+    whole: of all photos, so that a failure that was not met is one of a photo that is gone.
+    """
     job = state.job
     tally = _Tally(state)
     interrupted = False
@@ -187,6 +200,8 @@ def _follow(state: Run, results: Background[list[Result]], tell: Tell) -> Report
                     tally.counts[result.state] += 1
                 tell(tally.progress())
             except StopIteration:
+                if whole and not interrupted:
+                    state.ledger.forget_gone()
                 break
             except KeyboardInterrupt:
                 if interrupted:
@@ -202,19 +217,23 @@ def _follow(state: Run, results: Background[list[Result]], tell: Tell) -> Report
         results.close()
         report = tally.report()
         jobs.save(job.home, "report.json", report.to_dict())
-        _save_failures(job.home, state.ledger)
+        told = (json.dumps(Failure(*row)._asdict()) for row in state.ledger.failures())
+        jobs.save_lines(job.home, "failures.ndjson", told)
     if interrupted:
         raise KeyboardInterrupt
     tell(tally.progress())
     return report
 
 
-def _executor(state: Run) -> AbstractContextManager[Executor]:
-    if state.job.executor == "ray":
-        from . import ray  # only when asked for: it is heavy, and an extra
+def _executor(job: JobSettings) -> MakeExecutor:
+    # Only when asked for: both need more than the core package brings.
+    if job.executor == "ray":
+        from . import ray
 
-        return ray.executor(state)
-    return local.executor(state)
+        return ray.executor
+    from . import local
+
+    return local.executor
 
 
 class _Tally:
@@ -253,14 +272,6 @@ class _Tally:
                 for name, meter in self._state.meters.items()
             },
         )
-
-
-def _save_failures(home: Path, ledger: Ledger) -> None:
-    part = home / ".failures.ndjson.part"
-    with part.open("w", encoding="utf-8") as file:
-        for row in ledger.failures():
-            file.write(json.dumps(Failure(*row)._asdict()) + "\n")
-    part.replace(home / "failures.ndjson")
 
 
 def _silent(_: Progress) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stair_search.engines.base import Engine
+from stair_search.engines.base import Engine, RequestError
 from stair_search.errors import DestinationError
 
 from . import job as jobs
+from .index import must_be_own
 from .ledger import Ledger
 from .photo import uri_of
 
@@ -40,14 +41,16 @@ def verify(folder: Path, engine: Engine) -> Verification:
     """Compares a job's ledger with its index by scanning the index.
 
     What is missing or stale is marked as failed in the ledger, so that `retry` or the next `run`
-    writes it again. Raises UsageError where the folder is no job's or the job is running,
-    DestinationError where the index is gone or cannot be read.
+    writes it again. Raises UsageError where the folder is no job's, the job is running or the index
+    is not the job's, DestinationError where the index is gone or cannot be read.
     """
-    settings = jobs.load(folder).settings
+    past = jobs.load(folder)
+    folder, settings = past.folder, past.settings
     if not engine.exists(settings.index):
         raise DestinationError(
             f"there is no index {settings.index!r} in {engine.info.url}; `ingest` makes it anew"
         )
+    must_be_own(folder, settings, engine, engine.info.url, settings.index)
     with jobs.locked(folder):
         ledger = Ledger(folder)
         try:
@@ -65,6 +68,10 @@ def _found(
     """Every document of the index; own: named after a file in a folder that is the job's source."""
     fields = settings.fields
     own = tuple(f"{uri_of(Path(s).resolve())}/" for s in settings.sources if Path(s).is_dir())
-    engine.refresh(settings.index)
+    try:
+        engine.refresh(settings.index)
+    except RequestError as error:
+        if error.status != 403:  # a user who may read alone can do without
+            raise
     for name, document in engine.scan(settings.index, [fields.hash, fields.model]):
         yield name, document.get(fields.hash), document.get(fields.model), name.startswith(own)

@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from stair_search.engines import connect
-from stair_search.engines.base import Document, Engine
+from stair_search.engines.base import Document, Engine, RequestError
 from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.fields import Fields
-from stair_search.ingest import Progress, failures, jobs, retry, run, verify
-from stair_search.ingest.job import locked
-from stair_search.ingest.photo import uri_of
-from tests.ingest.conftest import MakeJob, counts, make_photo
+from stair_search.ingest import JobSettings, Progress, failures, jobs, retry, run, verify
+from stair_search.ingest.index import must_be_own
+from stair_search.ingest.job import load, locked
+from stair_search.ingest.ledger import Ledger
+from stair_search.ingest.photo import Photo, Result, uri_of
+from stair_search.mappings import index_body
+from tests.ingest.conftest import Job, MakeJob, counts, make_photo
 from tests.ingest.standin import ColourEncoder
 
 
@@ -279,6 +286,66 @@ class TestFolder:
         assert counts(job(dry_run=True)) == (1, 5, 1)
         assert counts(job()) == (1, 5, 1)
 
+    def test_a_relative_one(
+        self,
+        photos: Path,
+        make_job: MakeJob,
+        tmp_path: Path,
+        engine: Engine,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        make_job(photos)()
+        monkeypatch.chdir(tmp_path)
+        assert verify(Path("job"), engine).equal
+        assert not list(failures(Path("job")))
+        assert load(Path("job")).folder == tmp_path / "job"
+
+    def test_sqlite_urls_of_one_file_are_one_job(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        urls = ("sqlite:x.db", "sqlite://x.db", f"sqlite:{tmp_path / 'x.db'}")
+        jobs = [JobSettings((".",), url) for url in urls]
+        assert {job.url for job in jobs} == {f"sqlite:{tmp_path / 'x.db'}"}
+        assert len({job.home for job in jobs}) == 1
+
+    def test_others_do_not_hide_the_good_ones(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        make_job(photos, folder=tmp_path / "jobs" / "good")()
+        for name in ("settings", "report"):  # of a later version
+            file = tmp_path / "jobs" / "good" / f"{name}.json"
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"later": 1}))
+        for name, text in {"half": "{", "list": "[]", "null": '{"sources": [1]}'}.items():
+            (tmp_path / "jobs" / name).mkdir()
+            (tmp_path / "jobs" / name / "settings.json").write_text(text)
+        (past,) = jobs(tmp_path / "jobs")
+        assert past.folder.name == "good"
+        assert past.report is not None
+        assert len(caplog.messages) == 3
+
+    def test_a_ledger_that_cannot_be_written_ends_the_run(
+        self, photos: Path, make_job: MakeJob
+    ) -> None:
+        job = make_job(photos)
+        job()
+        make_photo(photos / "0.jpg", "white")
+        with closing(sqlite3.connect(job.settings.home / "ledger.db")) as ledger:
+            ledger.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON photos BEGIN SELECT RAISE(ABORT, 'full'); END"
+            )
+            with pytest.raises(DestinationError, match=r"ledger\.db cannot be written: full"):
+                job()
+            ledger.execute("DROP TRIGGER full")
+        assert counts(job()) == (1, 5, 0)
+
+    def test_a_reason_in_odd_bytes(self, tmp_path: Path) -> None:
+        photo = Photo("a", "file:///a", "/a", {})
+        ledger = Ledger(None)
+        ledger.record([Result(photo, "failed", "no \udcff")], model="m")
+        assert list(ledger.failures()) == [("a", "file:///a", "no \\udcff")]
+        ledger.close()
+
 
 class TestRetryAndVerify:
     def test_only_the_failures_again(
@@ -310,14 +377,130 @@ class TestRetryAndVerify:
         assert counts(retry(home, engine, encoder=encoder)) == (2, 0, 0)
         assert verify(home, engine) == (6, 6, [], [stray])
 
+    def test_a_failure_whose_file_has_gone_is_told(
+        self, photos: Path, make_job: MakeJob, engine: Engine, encoder: ColourEncoder
+    ) -> None:
+        (photos / "bad.jpg").write_bytes(b"x")
+        job = make_job(photos)
+        job()
+        (photos / "bad.jpg").unlink()
+        for _ in range(2):
+            assert counts(retry(job.settings.home, engine, encoder=encoder)) == (0, 0, 1)
+        (failure,) = failures(job.settings.home)
+        assert failure.reason == "no source of the job has it now"
+        assert counts(job()) == (0, 6, 0)
+        assert not list(failures(job.settings.home))
+
+    def test_a_user_who_may_not_refresh(
+        self, photos: Path, make_job: MakeJob, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def forbidden(_: str) -> None:
+            raise RequestError("not allowed", 403)
+
+        monkeypatch.setattr(engine, "refresh", forbidden)
+        job = make_job(photos)
+        assert counts(job()) == (6, 0, 0)
+        assert job.notices[-1] == "the photos may not be found at once: not allowed"
+        assert verify(job.settings.home, engine).equal
+
 
 def _forget(engine: Engine, id: str, make_job: MakeJob, photos: Path) -> None:
     """Takes one document out of an embedded index; the interface of an engine has no delete yet."""
     path = engine.info.url.removeprefix("sqlite:")
-    import sqlite3
-
     with sqlite3.connect(path) as db:
         assert db.execute("DELETE FROM documents WHERE id = ?", (id,)).rowcount == 1
+
+
+class TestIndexMadeAnew:
+    @pytest.fixture
+    def anew(self, photos: Path, make_job: MakeJob, url: str) -> Iterator[Job]:
+        """A job of six photos and a bad one, whose index has been deleted."""
+        (photos / "bad.jpg").write_bytes(b"x")
+        job = make_job(photos)
+        job()
+        job.engine.close()
+        for file in Path(url.removeprefix("sqlite:")).parent.glob("stair.db*"):
+            file.unlink()
+        job.engine = connect(url)
+        yield job
+        job.engine.close()
+
+    def test_retry_fills_it(self, anew: Job, encoder: ColourEncoder) -> None:
+        home = anew.settings.home
+        assert counts(retry(home, anew.engine, encoder=encoder)) == (6, 0, 1)
+        assert verify(home, anew.engine) == (6, 6, [], [])
+
+    def test_what_is_not_written_yet_is_missing(self, anew: Job, photos: Path) -> None:
+        bad = (photos / "0.jpg").read_bytes()[:300]
+        (photos / "0.jpg").write_bytes(bad)
+        assert counts(anew()) == (5, 0, 2)
+        assert verify(anew.settings.home, anew.engine) == (6, 5, [uri_of(photos / "0.jpg")], [])
+
+    def test_photos_that_are_gone_are_forgotten(self, anew: Job, photos: Path) -> None:
+        (photos / "0.jpg").unlink()
+        (photos / "bad.jpg").unlink()
+        assert counts(anew()) == (5, 0, 0)
+        assert verify(anew.settings.home, anew.engine) == (5, 5, [], [])
+        assert not list(failures(anew.settings.home))
+
+
+class TestOtherPlaces:
+    """What is not the job's index is neither written to nor believed."""
+
+    def test_verify(self, photos: Path, make_job: MakeJob, tmp_path: Path) -> None:
+        job = make_job(photos)
+        job()
+        home = job.settings.home
+        with closing(connect(f"sqlite:{tmp_path / 'other.db'}")) as other:
+            other.create("photos", index_body("sqlite", job.settings.fields))
+            with pytest.raises(UsageError, match=r"'photos' in .*stair.db, not to"):
+                verify(home, other)
+        assert not list(failures(home))
+        assert counts(job()) == (0, 6, 0)
+
+    def test_retry(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, encoder: ColourEncoder
+    ) -> None:
+        job = make_job(photos)
+        job()
+        with (
+            closing(connect(f"sqlite:{tmp_path / 'other.db'}")) as other,
+            pytest.raises(UsageError, match="or another --job"),
+        ):
+            retry(job.settings.home, other, encoder=encoder)
+        assert not (tmp_path / "other.db").exists()
+
+    @pytest.mark.parametrize(("name", "index"), [("stair.db", "other"), ("other.db", "photos")])
+    def test_run(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, name: str, index: str
+    ) -> None:
+        job = make_job(photos)
+        job()
+        url = f"sqlite:{tmp_path / name}"
+        other = make_job(photos, url=url, index=index)
+        with closing(connect(url)) as other.engine:
+            for dry_run in (True, False):
+                with pytest.raises(UsageError, match="or another --job"):
+                    other(dry_run=dry_run)
+            assert not other.engine.exists(index)
+        assert counts(job()) == (0, 6, 0)
+
+    def test_the_same_index_by_another_way(
+        self, photos: Path, make_job: MakeJob, tmp_path: Path, encoder: ColourEncoder
+    ) -> None:
+        job = make_job(photos)
+        job()
+        (tmp_path / "link.db").symlink_to(tmp_path / "stair.db")
+        with closing(connect(f"sqlite:{tmp_path / 'link.db'}")) as same:
+            assert verify(job.settings.home, same).equal
+            assert counts(retry(job.settings.home, same, encoder=encoder)) == (0, 0, 0)
+
+    def test_one_http_address_in_two_spellings(self, make_job: MakeJob, tmp_path: Path) -> None:
+        own = JobSettings((str(tmp_path),), "http://host:9200/")
+        unused = cast(Engine, None)
+        must_be_own(tmp_path, own, unused, "http://host", "photos")
+        with pytest.raises(UsageError):
+            must_be_own(tmp_path, own, unused, "http://host:9201", "photos")
 
 
 class TestInterrupt:
