@@ -10,6 +10,14 @@ import numpy as np
 from stair_search.errors import UsageError
 from stair_search.mappings import FLOAT_TYPES, WHOLE_TYPES
 
+_RANGES = {
+    "byte": (-(2**7), 2**7 - 1),
+    "short": (-(2**15), 2**15 - 1),
+    "integer": (-(2**31), 2**31 - 1),
+    "long": (-(2**63), 2**63 - 1),
+    "unsigned_long": (0, 2**64 - 1),
+}
+
 
 def term(kind: str, value: Any) -> str:
     """A value of a field of type `kind` as the term under which documents are found by it.
@@ -25,7 +33,10 @@ def term(kind: str, value: Any) -> str:
             raise ValueError(f"{value!r} is neither true nor false")
         return text or "false"
     if kind in WHOLE_TYPES:
-        return str(_whole(value))
+        whole, (least, most) = _whole(value), _RANGES[kind]
+        if not least <= whole <= most:
+            raise ValueError(f"{value!r} is not within {least} and {most}")
+        return str(whole)
     if kind in FLOAT_TYPES:
         number = _number(value)
         return repr(float(np.float32(number)) if kind == "float" else number)

@@ -121,6 +121,26 @@ def test_bulk_tells_each_outcome_in_order(engine: Engine, index: str) -> None:
     assert [o.status for o in engine.bulk(index, [Document("good", CAT)])] == [200]
 
 
+def test_a_refused_document_teaches_no_fields(engine: Engine, index: str) -> None:
+    first, second = engine.bulk(
+        index,
+        [Document("a", {"year": 5, "stair": "bad"}), Document("b", {**DOG, "year": "about 1900"})],
+    )
+    assert (first.status, second.status) == (400, 201)
+    assert engine.mapping(index)["properties"]["year"]["type"] in {"keyword", "text"}
+    assert engine.bulk(index, [Document("c", {"era": 5, "stair": "bad"})])[0].status == 400
+    assert "era" not in engine.mapping(index)["properties"]
+
+
+def test_whole_numbers_have_their_range(engine: Engine, index: str) -> None:
+    fits = {"width": 2**31 - 1, "far": -(2**63)}
+    assert engine.bulk(index, [Document("a", {**DOG, **fits})])[0].ok
+    for wrong in ({"width": 2**31}, {"far": 2**63}, {"far": 2**70}, {"far": str(2**63)}):
+        (outcome,) = engine.bulk(index, [Document("b", {**DOG, **wrong})])
+        assert outcome.status == 400, wrong
+    assert engine.bulk(index, [Document("c", {**DOG, "new": 2**70})])[0].status == 400
+
+
 def test_an_update_keeps_what_it_does_not_name(engine: Engine, index: str) -> None:
     put(engine, index, a={**DOG, "split": "test"})
     put(engine, index, a={"stair": [{"bird": 0.5}], "width": 3})

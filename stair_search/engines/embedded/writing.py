@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 from stair_search.engines.base import Document, Outcome
@@ -18,7 +19,7 @@ Analysed = dict[str, tuple[Terms, int]]
 
 
 class Writer:
-    """One bulk request on one index. mapping: changed in place where a new field comes."""
+    """One bulk request on one index. mapping: what the index knows of its fields so far."""
 
     def __init__(
         self, db: sqlite3.Connection, owner: int, next_number: int, mapping: dict[str, Any]
@@ -60,11 +61,14 @@ class Writer:
         number, old = self._held(document.id)
         try:
             fields: dict[str, Any] = json.loads(serialised(document))
-            self._learn(fields)
-            after = self._analysed(fields)
+            new = new_fields(fields, self._types)
+            mapping = _with_fields(self._mapping, new) if new else self._mapping
+            types = {**self._types, **new} if new else self._types
+            after = _analysed(fields, types)
         except ValueError as error:
             return Outcome(document.id, 400, str(error))
-        before = self._analysed({name: old[name] for name in fields if name in old})
+        self._mapping, self._types = mapping, types  # a refused document teaches nothing
+        before = _analysed({name: old[name] for name in fields if name in old}, types)
         status = 200
         if number < 0:
             number, status = self._next, 201
@@ -87,24 +91,6 @@ class Writer:
             return -1, {}  # refused with its reason when it is serialised
         return (row[0], json.loads(row[1])) if row else (-1, {})
 
-    def _learn(self, fields: Mapping[str, Any]) -> None:
-        """Fields that come unannounced enter the mapping, as they do in a cluster."""
-        for name, mapping in new_fields(fields, self._types).items():
-            *above, last = name.split(".")
-            properties = self._mapping["properties"]
-            for part in above:
-                parent = properties.setdefault(part, {})
-                if "type" in parent:
-                    raise ValueError(f"field {name!r} cannot be: {part!r} is no object")
-                properties = parent.setdefault("properties", {})
-            if not all((*above, last)) or last in properties:
-                raise ValueError(f"field {name!r} cannot be: it is an object, or a name is empty")
-            properties[last] = mapping
-            self._types[name] = mapping
-
-    def _analysed(self, fields: Mapping[str, Any]) -> Analysed:
-        return {name: (terms, n) for name, terms, n in postings(fields, self._types)}
-
     def _differ(self, number: int, before: Analysed, after: Analysed) -> None:
         """Only what changed is written; what the document no longer holds is removed exactly."""
         for field in before.keys() | after.keys():
@@ -117,3 +103,24 @@ class Writer:
                     self._changes.put(field, term, number, value)
             if words_after != words_before:
                 self._words[field] += words_after - words_before
+
+
+def _with_fields(mapping: dict[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields that come unannounced enter the mapping, as they do in a cluster."""
+    mapping = deepcopy(mapping)
+    for name, field in new.items():
+        *above, last = name.split(".")
+        properties = mapping["properties"]
+        for part in above:
+            parent = properties.setdefault(part, {})
+            if "type" in parent:
+                raise ValueError(f"field {name!r} cannot be: {part!r} is no object")
+            properties = parent.setdefault("properties", {})
+        if not all((*above, last)) or last in properties:
+            raise ValueError(f"field {name!r} cannot be: it is an object, or a name is empty")
+        properties[last] = field
+    return mapping
+
+
+def _analysed(fields: Mapping[str, Any], types: Mapping[str, Any]) -> Analysed:
+    return {name: (terms, n) for name, terms, n in postings(fields, types)}
