@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class Encoder:
         self.name = folder.name
         self.fingerprint = folder.fingerprint
         self.image_size = folder.image.size
+        self._loading = Lock()  # cached_property has none from Python 3.12 on
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (load_encoder, (str(self._folder.path), self._threads))
@@ -70,7 +72,9 @@ class Encoder:
         >>> list(load_encoder().vocabulary.to_dict(tokens))[:2]
         ['beach', 'dog']
         """
-        return self._text.encode(text)
+        with self._loading:
+            model = self._text
+        return model.encode(text)
 
     def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]:
         return [self.encode_text(text) for text in texts]
@@ -86,4 +90,8 @@ class Encoder:
             raise ValueError(
                 f"expected uint8 [n, {size}, {size}, 3], not {batch.dtype} {list(batch.shape)}"
             )
-        return self._images.encode(batch) if len(batch) else []
+        if not len(batch):
+            return []
+        with self._loading:
+            model = self._images
+        return model.encode(batch)

@@ -53,14 +53,17 @@ class ModelFolder(NamedTuple):
     def file(self, name: str) -> Path:
         """A file of the model, refused where its content is not what model.json recorded."""
         path = self.path / name
+        recorded = self.files.get(name)
+        if recorded is None:
+            raise ModelError(f"model {self.name}: its {MODEL_FILE} records no sha256 of {name}")
         try:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
             raise ModelError(f"model {self.name}: {path}: {error.strerror or error}") from None
-        if found != self.files[name]:
+        if found != recorded:
             raise ModelError(
                 f"model {self.name}: {path} is not the file that {MODEL_FILE} names: "
-                f"sha256 {found[:12]}…, recorded {self.files[name][:12]}…; install it again"
+                f"sha256 {found[:12]}…, recorded {recorded[:12]}…; install it again"
             )
         return path
 
@@ -77,14 +80,14 @@ def open_folder(name: str) -> ModelFolder:
         ) from None
     try:
         about: dict[str, Any] = json.loads(raw)
-        digest = hashlib.sha256(raw).hexdigest()[:12]
+        own = hashlib.sha256(raw).hexdigest()[:12]
         return ModelFolder(
             path,
             str(about["name"]),
-            f"{about['name']}-{about['version']}-{digest}",
+            f"{about['name']}-{about['version']}-{own}",
             ImageSettings(**about["image"]),
             TextSettings(**about["text"]),
-            dict(about["files"]),
+            {name: str(digest) for name, digest in dict(about["files"]).items()},
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path / MODEL_FILE} describes no model: {error!r}") from None

@@ -45,6 +45,8 @@ class OnnxImages:
             raise ModelError(_MISSING.format("onnxruntime")) from error
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # threads that wait for work sleep: spinning takes the cores from decoding
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:

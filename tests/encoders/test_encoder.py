@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 
 import stair_search.encoders
 from stair_search.encoders import Encoder, load_encoder
+from stair_search.encoders.onnx_image import OnnxImages
 from stair_search.errors import ModelError
 from stair_search.tokens import TokenWeights
 from tests.house.light import without_the_heavy
@@ -140,6 +142,33 @@ def test_it_travels_by_pickle(encoder: Encoder, pixels: np.ndarray) -> None:
     assert copy.encode_images(pixels[:1]) == encoder.encode_images(pixels[:1])
 
 
+def test_threads_share_one_session(
+    encoder: Encoder, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, loaded = encoder._images, []
+
+    class Unlocked:
+        """As `cached_property` is from Python 3.12 on."""
+
+        def __get__(self, one: Encoder, owner: type[Encoder]) -> OnnxImages:
+            if "own" not in one.__dict__:
+                time.sleep(0.05)
+                loaded.append(one)
+                one.__dict__["own"] = shared
+            return shared
+
+    monkeypatch.setattr(Encoder, "_images", Unlocked())
+    fresh = load_encoder(threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(fresh.encode_images, [pixels[:1]] * 4))
+    assert loaded == [fresh]
+
+
+def test_a_session_does_not_spin(encoder: Encoder) -> None:
+    options = encoder._images._session.get_session_options()
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+
+
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="no model 'clip': known are starter"):
         load_encoder("clip")
@@ -154,6 +183,13 @@ def test_a_model_is_loaded_from_a_folder_and_a_changed_file_is_refused(tmp_path:
     (folder / "text.npz").unlink()
     with pytest.raises(ModelError, match=r"text\.npz: No such file"):
         load_encoder(str(folder)).encode_text("dog")
+    about = json.loads((folder / "model.json").read_text())
+    about["files"] = {"vocab.txt": about["files"]["vocab.txt"], "image.onnx": 5}
+    (folder / "model.json").write_text(json.dumps(about))
+    with pytest.raises(ModelError, match=r"model\.json records no sha256 of text\.npz"):
+        load_encoder(str(folder)).encode_text("dog")
+    with pytest.raises(ModelError, match=r"image\.onnx is not the file that model\.json names"):
+        load_encoder(str(folder)).encode_images(np.zeros((1, 260, 260, 3), np.uint8))
     (folder / "model.json").write_text('{"name": "mine"}')
     with pytest.raises(ModelError, match="describes no model"):
         load_encoder(str(folder))
