@@ -135,7 +135,7 @@ def test_an_index_of_another_model_is_not_written_to(
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://host", "sqlite:", "localhost:9200", "http://", "https://a:b"]
+    "url", ["ftp://host", "sqlite:", "localhost:9200", "http://", "https://a:b", "http://[::1"]
 )
 def test_a_url_that_is_none(cli: Cli, url: str) -> None:
     assert "Error" in line(cli("search", "dog", "--url", url), 2)

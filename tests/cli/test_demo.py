@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stair_search.cli import demo_questions
+from stair_search.cli import demo, demo_questions
 from stair_search.cli.demo_page import Answer, Photo, Shot, page
 from stair_search.queries import Reason
 
@@ -85,6 +85,7 @@ def test_photos_of_ones_own(cli: Cli, package_photos: list[Path], tmp_path: Path
     assert len(list((tmp_path / "out").glob("demo-*.html"))) == 1
     for photo in list(folder.glob("*"))[1:]:
         photo.unlink()
+    demo._thumbnail.cache_clear()  # as in a process of its own
     result = cli("demo", folder, "--out", tmp_path / "out")  # the index still holds the others
     assert result.exit_code == 0, result.output
 
