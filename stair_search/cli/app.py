@@ -60,6 +60,9 @@ class Main(LazyGroup):
     """Turns every way in which a command can end into one line and an exit code."""
 
     def main(self, *args: Any, **extra: Any) -> Any:
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # a daemon may have closed it
+                setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         if not extra.get("standalone_mode", True):
             return super().main(*args, **extra)
         try:

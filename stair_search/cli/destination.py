@@ -7,6 +7,7 @@ Nothing here is printed but the URL without them.
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -128,6 +129,18 @@ def destination_options(command: F) -> F:
     return with_destination  # type: ignore[return-value]
 
 
+class Seconds(click.FloatRange):
+    """A time that a clock can wait for: `nan` is within every range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return float(seconds)
+
+
 _OPTIONS = (
     click.option(
         "--url",
@@ -167,7 +180,7 @@ _OPTIONS = (
     click.option(
         "--timeout",
         envvar="STAIR_SEARCH_TIMEOUT",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Seconds(min=0, min_open=True, max=86_400),
         default=30,
         show_default=True,
         metavar="SECONDS",

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..engines.words import words
 from ..errors import UsageError
 from ..fields import model_field
-from ..queries import Bool, HasToken, Ids, Query, Reason, Term
+from ..queries import Bool, HasToken, Ids, Match, Query, Reason, Term
 from ..queries.reasons import stored_weights
 from ..tokens import truncate
 from ..vocabulary import escape
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Explanation(NamedTuple):
-    """score: 0 where it did not match. lacks: tokens of the question, the weightiest first.
+    """score: 0 where it did not match.
+
+    lacks: tokens of the question, the weightiest first, then words of text fields (FIELD:WORD).
 
     excluded_by: every rule that shuts the document out, as it was asked.
     """
@@ -45,9 +48,26 @@ def explain(engine: Engine, index: str, question: Question, id: str) -> Explanat
         matched=bool(hits),
         score=hits[0].score if hits else 0.0,
         why=hits[0].why if hits else [],
-        lacks=[token for token in asked if escape(token) not in held],
+        lacks=[
+            *(token for token in asked if escape(token) not in held),
+            *_lacking_words(engine, index, query, id),
+        ],
         excluded_by=list(_excluding(engine, index, query, id, source)),
     )
+
+
+def _lacking_words(engine: Engine, index: str, query: Bool, id: str) -> Iterator[str]:
+    """Words of text clauses that the document does not hold, as `FIELD:WORD`."""
+    asked = [
+        Match(part.field, word)
+        for part in query.should
+        if isinstance(part, Match)
+        for word in dict.fromkeys(words(part.text))
+    ]
+    held = engine.matches(index, id, asked) if asked else []
+    for one, holds in zip(asked, held, strict=True):
+        if not holds:
+            yield f"{one.field}:{one.text}"
 
 
 def _excluding(

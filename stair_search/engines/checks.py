@@ -87,6 +87,17 @@ def check_model(index: str, field: str, model: str, known: Mapping[str, int]) ->
         )
 
 
+def check_index_name(index: str) -> None:
+    """Raises UsageError for what names no index of its own: a pattern, a list, an odd character."""
+    bad = {c for c in index if c in '*?,"<>|\\/#: ' or c.isupper() or not c.isprintable()}
+    if bad or not index or index[0] in "-_+" or index in {".", ".."} or len(index.encode()) > 255:
+        why = f"it holds {' '.join(map(repr, sorted(bad)))}" if bad else "it cannot be a name"
+        raise UsageError(
+            f"index {index!r}: {why}; a name is in lower case, without spaces, wildcards, commas "
+            f"and slashes, does not begin with - _ + and is at most 255 bytes long"
+        )
+
+
 def no_index(place: str, index: str) -> str:
     """The message for an index that is not there."""
     return f"{place} has no index {index!r}; `stair-search ingest` makes it"

@@ -39,13 +39,19 @@ def term(kind: str, value: Any) -> str:
         return str(whole)
     if kind in FLOAT_TYPES:
         number = _number(value)
-        return repr(float(np.float32(number)) if kind == "float" else number)
+        with np.errstate(over="ignore"):
+            kept = float(np.float32(number)) if kind == "float" else number
+        if not math.isfinite(kept):
+            raise ValueError(f"{value!r} is beyond what a {kind} holds")
+        return repr(kept)
     return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def wanted_term(field: str, kind: str, value: str) -> str:
     """The term of a filter. Raises UsageError for what is no value of such a field."""
     try:
+        if kind == "boolean" and not value:
+            raise ValueError("'' is neither true nor false")
         found = term(kind, value)
         # 300.7 finds nothing, though a document with it is kept as 300
         return found if kind not in WHOLE_TYPES or _number(value) == int(found) else value

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stair_search.engines.base import Engine
+from stair_search.engines.checks import check_index_name
 from stair_search.engines.lucene.address import address
 from stair_search.errors import ModelError, UsageError
 from stair_search.mappings import differences, index_body
@@ -46,6 +47,7 @@ def make_ready(
 
     Raises ModelError where the index holds another model's tokens or cannot hold tokens.
     """
+    check_index_name(job.index)
     place = f"index {job.index!r} in {engine.info.url}"
     if not engine.exists(job.index):
         if job.dry_run:

@@ -88,3 +88,8 @@ def test_a_document_that_is_newer_than_the_search(
     monkeypatch.setattr(SqliteEngine, "get", newer)
     told = explained(cli, "dog", "--without", "person", "--id", "people", *sqlite)
     assert told["excluded_by"] == ["without person"]
+
+
+def test_words_that_a_text_lacks_are_told(cli: Cli, collection: list[str]) -> None:
+    told = explained(cli, "--match", "caption:Zebra zebra", "--id", "people", *collection)
+    assert (told["matched"], told["lacks"]) == (False, ["caption:zebra"])

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from .conftest import Cli
 
@@ -51,3 +54,16 @@ def test_names_of_fields_must_differ(cli: Cli) -> None:
     result = cli("index", "create", "--caption-field", "image")
     assert result.exit_code == 2
     assert "must differ" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "column", ["stair=keyword", "width=text", "a.b=text", "_id=text", "year=long"]
+)
+def test_a_column_with_a_taken_or_odd_name_is_refused(
+    cli: Cli, tmp_path: Path, column: str
+) -> None:
+    url = f"sqlite:{tmp_path / 'x.db'}"
+    result = cli("index", "create", "--column", "year=integer", "--column", column, "--url", url)
+    assert result.exit_code == 2
+    assert repr(column.partition("=")[0]) in result.stderr
+    assert not (tmp_path / "x.db").exists()

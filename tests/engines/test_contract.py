@@ -484,3 +484,15 @@ def test_several_threads_may_ask(engine: Engine, index: str) -> None:
     for thread in threads:
         thread.join()
     assert totals == [1] * 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("integer", "2147483648"), ("long", "9" * 20), ("float", "1e39"), ("boolean", "")],
+)
+def test_a_filter_beyond_what_its_field_holds_is_refused_alike(
+    engine: Engine, index_name: str, kind: str, value: str
+) -> None:
+    engine.create(index_name, index_body(engine.info.product, columns={"extra": kind}))
+    with pytest.raises(UsageError, match=f"'extra' is '{kind}'"):
+        engine.search(index_name, Bool(filter=(Term("extra", value),)))

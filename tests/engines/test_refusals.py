@@ -6,6 +6,7 @@ import json
 import pickle
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -314,3 +315,9 @@ def test_threads_forget_an_index_at_once(product: Answer) -> None:
 def test_every_error_has_its_exit_code() -> None:
     assert issubclass(RequestError, DestinationError)
     assert [c.exit_code for c in (StairError, DestinationError, ModelError)] == [1, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["a*", "a,b", "Photos", "_all", "-x", "..", "", "a b", "é" * 128])
+def test_what_names_no_single_index_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a name is in lower case"):
+        connect(f"sqlite:{tmp_path / 'x.db'}").create(name, {})

@@ -49,7 +49,16 @@ def command(
     """
     from ...mappings import index_body
 
-    declared = dict(_column(text) for text in columns)
+    declared: dict[str, str] = {}
+    taken = {*fields.to_dict().values(), fields.strongest, fields.model, fields.hash}
+    for text in columns:
+        name, kind = _column(text)
+        if name in taken or name in declared or name.startswith("_") or "." in name:
+            raise UsageError(
+                f"--column {text}: {name!r} cannot be a further field (the index's own fields, a "
+                f"name given twice, dots and a leading _ are out)"
+            )
+        declared[name] = kind
     with destination.open() as engine:
         body = index_body(engine.info.product, fields, declared, shards, replicas)
         if not dry_run:

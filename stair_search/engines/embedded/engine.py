@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from stair_search.engines.base import Document, EngineInfo, Hit, Hits, Outcome
 from stair_search.engines.checks import (
     check_fields,
+    check_index_name,
     check_model,
     check_size,
     no_index,
@@ -58,6 +59,7 @@ class SqliteEngine:
             return self._row(db, index) is not None
 
     def create(self, index: str, body: Mapping[str, Any]) -> None:
+        check_index_name(index)
         mapping = {"properties": {}, **body.get("mappings", {})}
         self._database.prepare()
         with self._database.writing() as db:
