@@ -117,15 +117,19 @@ class Manifest:
             raise UsageError(f"{self.path}, near line {line + 1}: {error}") from None
         except UnicodeDecodeError as error:
             raise UsageError(
-                f"{self.path}, near line {line + 1}: byte 0x{error.object[error.start]:02x} is not "
-                f"UTF-8; convert it, e.g. iconv -f latin1 -t utf-8"
+                f"{self.path}, line {_not_utf8(self.path)}: byte "
+                f"0x{error.object[error.start]:02x} is not UTF-8; convert it, e.g. iconv -f latin1 "
+                f"-t utf-8"
             ) from None
         self._rows.commit()
 
     def _check_header(self, header: list[str]) -> None:
         found = ", ".join(repr(name) for name in header)
         if "image" not in header:
-            raise UsageError(f"{self.path} has no column 'image'; found: {found}")
+            hint = (
+                "; commas separate the columns" if any(c in "".join(header) for c in ";\t|") else ""
+            )
+            raise UsageError(f"{self.path} has no column 'image'; found: {found}{hint}")
         twice = {name for name in header if header.count(name) > 1}
         if twice:
             raise UsageError(f"{self.path}: column {min(twice)!r} stands twice")
@@ -190,3 +194,14 @@ class Manifest:
                     f"{self.path}: {one} {clash[0]!r} stands with two {other}s: {clash[1]} and "
                     f"{clash[2]}; one document holds one photo"
                 )
+
+
+def _not_utf8(path: Path) -> int:
+    """The first line that is not UTF-8; the reader itself is a block ahead of its rows."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1

@@ -224,7 +224,7 @@ class TestManifests:
         [
             (b"", "is empty"),
             (b"file,caption\n", "no column 'image'; found: 'file', 'caption'"),
-            (b"image;caption\n", "no column 'image'; found: 'image;caption'"),
+            (b"image;caption\n", "found: 'image;caption'; commas separate the columns"),
             (b"image,stair\n", "'stair' is a field that stair-search fills itself"),
             (b"image,stair_model\n", "'stair_model' is a field that stair-search fills"),
             (b"image,width\n", "'width' is a field"),
@@ -232,7 +232,11 @@ class TestManifests:
             (b"image,_id\n", "'_id' cannot be a field"),
             (b"image,a,a\n", "'a' stands twice"),
             (b"image,\n", "column 2 has no name"),
-            (b"image,caption\n0.jpg,caf\xe9\n", "0xe9 is not UTF-8"),
+            (
+                b"image,caption\n" + b"0.jpg,a\n" * 300 + b"0.jpg,caf\xe9\n",
+                "line 302: byte 0xe9 is not UTF-8",
+            ),
+            (b"\n", "no column 'image'; found: "),
             ("image\n0.jpg\n".encode("utf-16"), "is UTF-16"),
             (b"image,caption\n0.jpg,a\0b\n", "line 2: a NUL byte"),
             (b'image,caption\n0.jpg,"never closed\n', "near line"),
