@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from . import config
 from .text import printable
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Command(click.Command):
@@ -62,6 +65,18 @@ def _set_debug(ctx: click.Context, _param: click.Parameter, value: bool) -> None
         ctx.find_root().meta["debug"] = True
         # INFO, since clients log whole requests below it
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+
+
+def model_option(help: str) -> Callable[[F], F]:
+    """`--model`, with what the command does with it as its help."""
+    return click.option(
+        "--model",
+        envvar="STAIR_SEARCH_MODEL",
+        default="starter",
+        show_default=True,
+        metavar="NAME",
+        help=help,
+    )
 
 
 debug_option = click.option(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UsageError
-from .command import Command, debug_option
+from .command import Command, debug_option, model_option
 from .output import note
 from .places import path_of, shown
 
@@ -48,14 +48,7 @@ MOST_PHOTOS = 60
     show_default=True,
     help="Folder of the index and the page.",
 )
-@click.option(
-    "--model",
-    envvar="STAIR_SEARCH_MODEL",
-    default="starter",
-    show_default=True,
-    metavar="NAME",
-    help="The model that looks at the photos.",
-)
+@model_option("The model that looks at the photos.")
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @debug_option
 def command(photos: str | None, out: Path, model: str, show: bool) -> None:

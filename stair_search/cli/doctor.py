@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .command import Command, debug_option
+from .command import Command, debug_option, model_option
 from .destination import Destination, destination_options
 from .output import Format, columns, emit, format_option
 from .text import one_line
@@ -22,14 +22,7 @@ stair-search doctor --url https://search.example.org:9200 --index holidays --for
 
 
 @click.command("doctor", cls=Command, examples=EXAMPLES)
-@click.option(
-    "--model",
-    envvar="STAIR_SEARCH_MODEL",
-    default="starter",
-    show_default=True,
-    metavar="NAME",
-    help="The model that is to be used.",
-)
+@model_option("The model that is to be used.")
 @destination_options
 @format_option
 @debug_option

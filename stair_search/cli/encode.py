@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import UsageError
-from .command import Command, debug_option
+from .command import Command, debug_option, model_option
 from .output import Format, format_option, note, to_json
 from .photos import NoPhotoError, encode_photo
 from .text import one_line, wrapped
@@ -56,14 +56,7 @@ class EncodeCommand(Command):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw the tokens as words sized by their weight (.svg or .png).",
 )
-@click.option(
-    "--model",
-    envvar="STAIR_SEARCH_MODEL",
-    default="starter",
-    show_default=True,
-    metavar="NAME",
-    help="The model that encodes.",
-)
+@model_option("The model that encodes.")
 @format_option
 @debug_option
 @click.pass_context

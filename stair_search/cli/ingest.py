@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..fields import Fields
-from .command import Command, debug_option
+from .command import Command, debug_option, model_option
 from .destination import Destination, destination_options
 from .field_options import field_options
 from .output import Format, emit, format_option, note
@@ -33,14 +33,7 @@ stair-search ingest ~/Pictures --dry-run
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="CSV image,caption,…: its further columns become fields.",
 )
-@click.option(
-    "--model",
-    envvar="STAIR_SEARCH_MODEL",
-    default="starter",
-    show_default=True,
-    metavar="NAME",
-    help="The model that encodes the photos.",
-)
+@model_option("The model that encodes the photos.")
 @click.option(
     "--executor",
     type=click.Choice(["local", "ray"]),

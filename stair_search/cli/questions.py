@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..fields import Fields
 from ..queries import Bool, HasToken, Ids, question
 from . import clauses
-from .command import utf8
+from .command import model_option, utf8
 from .output import warn
 
 if TYPE_CHECKING:
@@ -120,14 +120,7 @@ _OPTIONS = (
         show_default=True,
         help="How words become tokens.",
     ),
-    click.option(
-        "--model",
-        envvar="STAIR_SEARCH_MODEL",
-        default="starter",
-        show_default=True,
-        metavar="NAME",
-        help="The model that encodes the question: the one that wrote the index.",
-    ),
+    model_option("The model that encodes the question: the one that wrote the index."),
 )
 
 

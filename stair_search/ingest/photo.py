@@ -9,10 +9,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-State = Literal["indexed", "unchanged", "failed"]
+from stair_search.engines.documents import LONGEST_ID
 
-LONGEST_ID = 512
-"""Bytes; what Elasticsearch and OpenSearch allow for `_id`."""
+State = Literal["indexed", "unchanged", "failed"]
 
 
 class Photo(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ...errors import UsageError
-from ..command import Command, debug_option
+from ..command import Command, debug_option, model_option
 from ..output import Format, columns, emit, format_option
 from ..progress import ProgressLine
 from ..text import one_line
@@ -39,14 +39,7 @@ stair-search evaluate retrieval --pairs captions.csv --images photos/ --format j
     help="Folder of the photos that the CSV names.",
 )
 @click.option("--split", metavar="NAME", help="Only rows of this split.  [default: all]")
-@click.option(
-    "--model",
-    envvar="STAIR_SEARCH_MODEL",
-    default="starter",
-    show_default=True,
-    metavar="NAME",
-    help="The model that is measured.",
-)
+@model_option("The model that is measured.")
 @format_option
 @debug_option
 def command(pairs: Path, images: Path, split: str | None, model: str, format: Format) -> None:

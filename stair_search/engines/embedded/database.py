@@ -28,8 +28,7 @@ APPLICATION_ID = 0x53544152  # "STAR", in the file's header
 # lengths: words in all documents of a text field.
 SCHEMA = (
     "CREATE TABLE indexes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
-    "uuid TEXT NOT NULL, mapping TEXT NOT NULL, settings TEXT NOT NULL, "
-    "documents INTEGER NOT NULL)",
+    "uuid TEXT NOT NULL, mapping TEXT NOT NULL, documents INTEGER NOT NULL)",
     "CREATE TABLE documents (owner INTEGER NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, "
     "source TEXT NOT NULL, PRIMARY KEY (owner, number)) WITHOUT ROWID",
     "CREATE UNIQUE INDEX documents_by_id ON documents (owner, id)",

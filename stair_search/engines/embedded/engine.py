@@ -68,14 +68,8 @@ class SqliteEngine:
                     f"{self.info.url} has an index {index!r} already; nothing was changed"
                 )
             db.execute(
-                "INSERT INTO indexes (name, uuid, mapping, settings, documents) "
-                "VALUES (?, ?, ?, ?, 0)",
-                (
-                    index,
-                    uuid.uuid4().hex,
-                    json.dumps(mapping),
-                    json.dumps(body.get("settings", {})),
-                ),
+                "INSERT INTO indexes (name, uuid, mapping, documents) VALUES (?, ?, ?, 0)",
+                (index, uuid.uuid4().hex, json.dumps(mapping)),
             )
 
     def mapping(self, index: str) -> dict[str, Any]:
