@@ -33,12 +33,12 @@ from stair_search.evaluation.pairs import Pairs, read_pairs
 from stair_search.evaluation.retrieval import CUTS, Recalls, mean_recall, recalls
 from stair_search.ingest.decode import decode
 from stair_search.tokens import TokenWeights
-from stair_search.training import starter
-from stair_search.training.captions import join, read_captioned
-from stair_search.training.data import Examples
-from stair_search.training.dense import train_dense
-from stair_search.training.lexicon import make_lexicon
-from stair_search.training.sparse import RIDGE, photo_bags, ridge
+from stair_search.training.starter import pipeline
+from stair_search.training.starter.captions import join, read_captioned
+from stair_search.training.starter.data import Examples
+from stair_search.training.starter.dense import train_dense
+from stair_search.training.starter.lexicon import make_lexicon
+from stair_search.training.starter.sparse import RIDGE, photo_bags, ridge
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def readable(
 def main() -> None:
     parser = argparse.ArgumentParser(description="Retrieval figures of the starter model.")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--cache", type=Path, default=starter.CACHE)
+    parser.add_argument("--cache", type=Path, default=pipeline.CACHE)
     parser.add_argument("--model", default="starter")
     parser.add_argument("--split", default="test")
     arguments = parser.parse_args()
@@ -108,10 +108,10 @@ def main() -> None:
     encoder = load_encoder(arguments.model, threads=2)
 
     log.info("baselines: dense 512-d and ridge, on features of the training photos")
-    words = starter.read_words(cache)
-    training = join([read_captioned(data / name, "train") for name in starter.DATA_SETS])
-    lexicon = make_lexicon(words.tokens, words.wordpiece, training.captions, starter.LEAST_CAPTIONS)
-    known, statistics = starter.examples(training, starter.VIEWS, words, lexicon, cache)
+    words = pipeline.read_words(cache)
+    training = join([read_captioned(data / name, "train") for name in pipeline.DATA_SETS])
+    lexicon = make_lexicon(words.tokens, words.wordpiece, training.captions, pipeline.LEAST_CAPTIONS)
+    known, statistics = pipeline.examples(training, pipeline.VIEWS, words, lexicon, cache)
     dense = train_dense(known)
     rarity = -np.log(lexicon.share[lexicon.place])
     bag = photo_bags(known, lexicon) * rarity
@@ -119,13 +119,13 @@ def main() -> None:
 
     print(f"{encoder.fingerprint}; {platform.machine()}, {os.cpu_count()} cores, ", end="")
     print(f"Python {platform.python_version()}, split {arguments.split!r}; percent")
-    for name in starter.DATA_SETS:
+    for name in pipeline.DATA_SETS:
         log.info("%s: starter through the embedded engine", name)
         pairs = read_pairs(data / name / "captions.csv", data / name / "images", arguments.split)
         photos = encode_photos(encoder, pairs.photos, decode)
         found = measure(encoder, pairs, photos)
         asked: Examples
-        asked, _ = starter.examples(
+        asked, _ = pipeline.examples(
             read_captioned(data / name, arguments.split),
             ("plain",),
             words,

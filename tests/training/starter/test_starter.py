@@ -44,13 +44,13 @@ def make_data(folder: Path, photos: list[Path], parts: int) -> None:
 def test_train_export_load_search(
     tmp_path: Path, package_photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stair_search.training import sentences, starter
-    from stair_search.training.captions import join, read_captioned
+    from stair_search.training.starter import pipeline, sentences
+    from stair_search.training.starter.captions import join, read_captioned
 
     # vectors of all 30,522 tokens take a minute: here those of the captions' words will do
     vectors = sentences.sentence_vectors
     monkeypatch.setattr(
-        starter,
+        pipeline,
         "sentence_vectors",
         lambda texts, cache: (
             vectors(texts, cache)
@@ -60,8 +60,8 @@ def test_train_export_load_search(
     )
     make_data(tmp_path / "things", package_photos, 12)
     data = [read_captioned(tmp_path / "things", split) for split in ("train", "val")]
-    trained = starter.train(join([data[0]]), data[1], tmp_path / "cache", least=3, epochs=30)
-    starter.export(trained, tmp_path / "model")
+    trained = pipeline.train(join([data[0]]), data[1], tmp_path / "cache", least=3, epochs=30)
+    pipeline.export(trained, tmp_path / "model")
 
     encoder = load_encoder(str(tmp_path / "model"))
     assert encoder.fingerprint.startswith("starter-v0-")
@@ -74,8 +74,8 @@ def test_train_export_load_search(
 
 
 def test_features_are_computed_once(tmp_path: Path, package_photos: list[Path]) -> None:
-    from stair_search.training.captions import read_captioned
-    from stair_search.training.features import photo_features
+    from stair_search.training.starter.captions import read_captioned
+    from stair_search.training.starter.features import photo_features
 
     make_data(tmp_path / "things", package_photos, 2)
     photos = read_captioned(tmp_path / "things", "val").photos

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.train
 def test_mean_recall_is_the_reported_one() -> None:
     import torch
 
-    from stair_search.training.data import mean_recall
+    from stair_search.training.starter.data import mean_recall
 
     chance = np.random.default_rng(5)
     owner = np.sort(np.concatenate([np.arange(40), chance.integers(40, size=60)]))
@@ -29,7 +29,7 @@ def test_mean_recall_is_the_reported_one() -> None:
 def test_the_teacher_that_is_certain_is_the_truth() -> None:
     import torch
 
-    from stair_search.training.data import contrastive, soft_contrastive
+    from stair_search.training.starter.data import contrastive, soft_contrastive
 
     logits = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
     certain = 1000 * torch.eye(6)
@@ -39,7 +39,7 @@ def test_the_teacher_that_is_certain_is_the_truth() -> None:
 def test_only_the_strongest_stay() -> None:
     import torch
 
-    from stair_search.training.sparse import strongest
+    from stair_search.training.starter.sparse import strongest
 
     x = torch.tensor([[3.0, 1.0, 2.0, 0.0]])
     assert strongest(x, 2).tolist() == [[3, 0, 2, 0]]

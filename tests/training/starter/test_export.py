@@ -15,7 +15,7 @@ pytestmark = pytest.mark.train
 
 
 def test_a_table_read_back_answers_as_it_was_written(tmp_path: Path) -> None:
-    from stair_search.training.export import prune_row, text_table
+    from stair_search.training.starter.export import prune_row, text_table
 
     pruned = prune_row(np.array([0, 1, 2, 3]), np.array([0.1, -2, 0, 1], np.float32), 2)
     assert pruned == {1: -2, 3: 1}
@@ -48,8 +48,8 @@ def test_the_tower_is_the_published_network(package_photos: list[Path]) -> None:
     import onnxruntime
     import torch
 
-    from stair_search.training.features import look, tower_model
-    from stair_search.training.tower import load_lite2
+    from stair_search.training.starter.features import look, tower_model
+    from stair_search.training.starter.tower import load_lite2
 
     photos = np.stack([look(path, "plain") for path in package_photos[:4]])
     session = onnxruntime.InferenceSession(
@@ -67,7 +67,7 @@ def test_the_tower_is_the_published_network(package_photos: list[Path]) -> None:
 
 
 def test_a_mirrored_view_is_the_mirrored_photo(tmp_path: Path) -> None:
-    from stair_search.training.features import look
+    from stair_search.training.starter.features import look
 
     left = Image.new("RGB", (300, 200), "black")
     left.paste("white", (0, 0, 150, 200))

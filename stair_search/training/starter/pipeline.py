@@ -230,7 +230,3 @@ def main() -> None:
     ]
     export(train(splits[0], splits[1], arguments.cache.expanduser()), arguments.out)
     log.info("written: %s", arguments.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@ import pytest
 import stair_search.encoders
 from stair_search.encoders import load_encoder
 from stair_search.encoders.wordpiece import WordPiece
-from stair_search.training.lexicon import Lexicon, implications, make_lexicon
+from stair_search.training.starter.lexicon import Lexicon, implications, make_lexicon
 
 pytestmark = pytest.mark.train
 

@@ -1,0 +1,1 @@
+"""How the weights of the starter model are made: frozen towers, dense teachers, a static table."""
