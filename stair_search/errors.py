@@ -26,3 +26,9 @@ class ModelError(StairError):
     """Model and index do not fit each other, or a model cannot be loaded."""
 
     exit_code = 4
+
+
+class TrainingError(StairError):
+    """A training run cannot go on: its loss is no number, or its state cannot be saved."""
+
+    exit_code = 1
