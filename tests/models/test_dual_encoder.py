@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from stair_search.errors import ModelError
+from stair_search.models import build, similarity
+
+from .tiny import BERT, SIZE, TOKENS, config, model
+
+pytestmark = pytest.mark.train
+TEXTS = ["a dog on the beach", "Red cars, red car. of the"]
+
+
+def pixels(n: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (n, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator)
+
+
+@pytest.mark.parametrize("kind", ["stair", "clip", "stair-image"])
+def test_photos_and_texts_land_in_one_space(kind: str) -> None:
+    one = model(kind)
+    images = one.encode_image(one.image_states(one.normalise(pixels())))
+    ids, mask = one.tokenise(TEXTS)
+    texts = one.encode_text(one.text_states(ids, mask), ids, mask)
+    assert images.shape == texts.shape == (2, 12 if kind == "clip" else len(TOKENS))
+    cosine = similarity(images, texts)
+    assert cosine.shape == (2, 2) and bool((cosine.abs() <= 1 + 1e-6).all())
+    assert kind == "clip" or bool((images >= 0).all() and (texts >= 0).all())
+    assert bool((texts > 0).any()) or kind == "clip"
+
+
+def test_own_only_is_the_whole_text_times_the_mask_of_its_tokens() -> None:
+    one = model()
+    ids, mask = one.tokenise(TEXTS)
+    states = one.text_states(ids, mask)
+    own = one.encode_text(states, ids, mask, own_only=True)
+    said = [{TOKENS[i] for i in row.nonzero()[:, 0]} for row in one.own_mask(ids, mask)]
+    assert said[0] == {"a", "dog", "on", "the", "beach"}
+    assert said[1] == {"red", "car", "##s", ".", "of", "the"}  # "," is unknown: [UNK] is no token
+    torch.testing.assert_close(own, one.encode_text(states, ids, mask) * one.own_mask(ids, mask))
+    assert bool((own > 0).any())
+
+
+def test_outputs_restrict_what_comes_out_and_keep_their_order() -> None:
+    chosen = [13, 11, 12]
+    whole, part = model(), model(outputs=chosen)
+    states = whole.image_states(whole.normalise(pixels()))
+    torch.testing.assert_close(part.encode_image(states), whole.encode_image(states)[:, chosen])
+    ids, mask = part.tokenise(TEXTS)
+    assert part.own_mask(ids, mask).tolist() == [[True, True, False], [False] * 3]
+
+
+@pytest.mark.parametrize("length", [0, 10_000])
+def test_texts_of_any_length(length: int) -> None:
+    one = model()
+    ids, mask = one.tokenise(["dog " * length, "cat"])
+    assert ids.shape == mask.shape == (2, 20 if length else 3)
+    weights = one.encode_text(one.text_states(ids, mask), ids, mask, own_only=True)
+    assert bool(weights.isfinite().all())
+    assert length or not bool(weights[0].any())
+
+
+def test_a_prompt_is_put_before_and_can_be_left_out() -> None:
+    one = model()
+    plain, _ = one.tokenise(["a photo of dog"])
+    prompted, _ = one.tokenise(["dog"], prompt="a photo of ")
+    assert plain.tolist() == prompted.tolist()
+
+
+def test_the_embedding_is_one_table_for_both_heads() -> None:
+    one = model()
+    assert one.text_tower is not None
+    (table,) = one.parts()["embeddings"]
+    assert table is one.text_tower.embeddings.weight
+    assert sum(p.shape == table.shape for p in one.parameters()) == 1
+    one.encode_image(one.image_states(one.normalise(pixels()))).sum().backward()
+    assert table.grad is not None and bool(table.grad.any())
+
+
+@pytest.mark.parametrize("kind", ["stair", "clip", "stair-image"])
+def test_parts_are_all_parameters_each_on_one_side(kind: str) -> None:
+    one = model(kind)
+    parts = one.parts()
+    sides = [id(p) for name in ("image", "text", "temperature") for p in parts[name]]
+    if kind == "stair-image":
+        sides += [id(p) for p in parts["embeddings"]]
+    assert sorted(sides) == sorted(id(p) for p in one.parameters())
+
+
+def test_temperature_stays_at_a_hundredth_and_can_come_back() -> None:
+    one = model()
+    assert float(one.temperature.detach()) == pytest.approx(0.07)
+    with torch.no_grad():
+        one.log_temperature.fill_(math.log(1e-5))
+    one.temperature.backward()
+    assert float(one.temperature.detach()) == pytest.approx(0.01)
+    assert one.log_temperature.grad is not None and float(one.log_temperature.grad) > 0
+
+
+def test_the_same_seed_gives_the_same_model() -> None:
+    first, again, other = (build(config(), TOKENS, seed=seed) for seed in (1, 1, 2))
+    states = [m.image_head.dense.weight for m in (first, again, other)]
+    assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
+
+
+def test_a_vocabulary_that_does_not_fit_the_tower_is_refused_with_both_sizes() -> None:
+    with pytest.raises(ModelError, match=f"{len(TOKENS) + 1} tokens .* {len(TOKENS)} rows"):
+        build(config(), [*TOKENS, "extra"])
+    assert BERT.settings["vocab_size"] == len(TOKENS)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (["<s>", "</s>", "Ġdog"], r"3 tokens has no \[PAD\]"),
+        ([*TOKENS, "Dog"], "'Dog' .* not lower-case"),
+        ([*TOKENS, "dog"], "'dog' stands twice"),
+    ],
+)
+def test_no_vocabulary_of_wordpiece(tokens: list[str], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        build(config(), tokens)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [([], "no id"), ([1, 1], "twice"), ([5, 99], "id 99 is none of .* 23 tokens")],
+)
+def test_outputs_that_cannot_be(outputs: list[int], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        build(config(), TOKENS, outputs)
