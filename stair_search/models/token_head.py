@@ -62,10 +62,17 @@ class TokenHead(nn.Module):
 
     def forward(self, states: States) -> torch.Tensor:
         """Weights [b, o], none below 0; a row without any position has none above it."""
-        scores = max_logits(
+        return self.weights(self.logits(states))
+
+    def logits(self, states: States) -> torch.Tensor:
+        """Eq. 4, its maximum over the positions, [b, o]: before Eq. 5, of both signs."""
+        return max_logits(
             self.transform(states.hidden), states.mask, self.table(), self.bias, self.config.chunk
         )
-        return strongest(torch.log1p(torch.relu(scores)), self.config.top_k)
+
+    def weights(self, logits: torch.Tensor) -> torch.Tensor:
+        """Eq. 5 and the strongest of its weights, [b, o]."""
+        return strongest(torch.log1p(torch.relu(logits)), self.config.top_k)
 
     def transform(self, hidden: torch.Tensor) -> torch.Tensor:
         """The part of Eq. 4 before the vocabulary, [b, p, h of e]."""
