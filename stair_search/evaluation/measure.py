@@ -1,14 +1,16 @@
-"""Retrieval as a user would see it: photos and captions go into an index of the embedded engine,
-and its own search ranks them. No matrix product stands in for an engine's scores.
+"""Retrieval as a user would see it: photos and captions of a sparse model go into an index of the
+embedded engine, and its own search ranks them. No matrix product stands in for an engine's scores.
+
+A dense model has no such index; its vectors are ranked by exact cosine (see `retrieval.ranks`).
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,92 +22,168 @@ from stair_search.queries import question
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary, escape
 
+from .bootstrap import Interval
+from .encode import Progress, encode_texts
+from .encode import encode_photos as encode_photos
+from .galleries import ALL, Gallery, chosen, folds
 from .pairs import Pairs
-from .retrieval import CUTS, Recalls, recalls
+from .protocols import Encoded, Encoder, text_encoder
+from .retrieval import CUTS, Ranks, Recalls, intervals, mean_recall, ranks, ranks_of
+from .vectors import stack
 
-BATCH = 16
 BULK = 500
 
 
-class Encoder(Protocol):
-    """What is measured; `stair_search.encoders.load_encoder` gives one."""
+@dataclass(frozen=True)
+class Retrieval:
+    """ranks: of every question; owner: for each caption the place of its photo.
 
-    @property
-    def fingerprint(self) -> str: ...
-
-    @property
-    def vocabulary(self) -> Vocabulary: ...
-
-    def encode_text(self, text: str) -> TokenWeights: ...
-
-    def prepare_image(self, image: Any) -> NDArray[np.uint8]: ...
-
-    def encode_images(self, batch: NDArray[np.uint8]) -> Sequence[TokenWeights]: ...
-
-
-class Retrieval(NamedTuple):
-    """image_tokens, text_tokens: mean number of active tokens."""
+    image_tokens, text_tokens: mean number of active tokens, None for a dense model, whose number of
+    dimensions is `dimensions`. ranked_by: "engine" or "cosine".
+    """
 
     model: str
-    images: int
-    captions: int
-    text_to_image: Recalls
-    image_to_text: Recalls
-    image_tokens: float
-    text_tokens: float
+    text_encoder: str
+    protocol: str
+    ranked_by: str
+    owner: list[int]
+    ranks: Ranks
+    image_tokens: float | None
+    text_tokens: float | None
+    dimensions: int | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """As `evaluate retrieval --format json` prints it."""
+    @property
+    def images(self) -> int:
+        return len(self.ranks.image_to_text)
+
+    @property
+    def captions(self) -> int:
+        return len(self.ranks.text_to_image)
+
+    @property
+    def text_to_image(self) -> Recalls:
+        return Recalls.of(self.ranks.text_to_image)
+
+    @property
+    def image_to_text(self) -> Recalls:
+        return Recalls.of(self.ranks.image_to_text)
+
+    @property
+    def mean_recall(self) -> float:
+        return mean_recall(self.text_to_image, self.image_to_text)
+
+    def intervals(self, seed: int = 0) -> tuple[dict[str, dict[str, Interval]], Interval]:
+        """95 % bootstrap intervals over photos: of both ways, and of mR."""
+        return intervals(self.ranks, self.owner, seed=seed)
+
+    def to_dict(self, seed: int = 0) -> dict[str, Any]:
+        """As `evaluate retrieval --format json` prints it; percent."""
+        ways, mean = self.intervals(seed)
         return {
             "model": self.model,
-            "text_encoder": "static",
+            "text_encoder": self.text_encoder,
             "images": self.images,
             "captions": self.captions,
             "text_to_image": self.text_to_image.to_dict(),
             "image_to_text": self.image_to_text.to_dict(),
             "active_tokens": {"image": self.image_tokens, "text": self.text_tokens},
+            "dimensions": self.dimensions,
+            "mR": self.mean_recall,
+            "intervals": {
+                **{
+                    way: {k: list(ends) for k, ends in found.items()} for way, found in ways.items()
+                },
+                "mR": list(mean),
+            },
+            "protocol": self.protocol,
+            "ranked_by": self.ranked_by,
         }
 
 
-def encode_photos(
-    encoder: Encoder,
-    photos: Sequence[Path],
-    decode: Callable[[bytes], Any],
-    progress: Callable[[int], None] = lambda done: None,
-) -> list[TokenWeights]:
-    """decode: a file's bytes to an upright RGB picture. progress: is told how many are done."""
-    found: list[TokenWeights] = []
-    with ThreadPoolExecutor(2) as pool:
-        for at in range(0, len(photos), BATCH):
-            part = photos[at : at + BATCH]
-            pixels = pool.map(lambda path: encoder.prepare_image(decode(path.read_bytes())), part)
-            found += encoder.encode_images(np.stack(list(pixels)))
-            progress(len(found))
-    return found
-
-
 def measure(
-    encoder: Encoder, pairs: Pairs, photos: Sequence[TokenWeights], url: str | None = None
+    encoder: Encoder,
+    pairs: Pairs,
+    photos: Encoded,
+    url: str | None = None,
+    gallery: Gallery = ALL,
+    progress: Progress = lambda done: None,
 ) -> Retrieval:
-    """photos: the tokens of `pairs.photos`. url: SQLite file to use, a passing one if None."""
-    captions = [encoder.encode_text(caption) for caption in pairs.captions]
-    owned: list[set[int]] = [set() for _ in pairs.photos]
-    for caption, photo in enumerate(pairs.owner):
+    """photos: what the encoder gave for `pairs.photos`. url: SQLite file, a passing one if None.
+
+    progress: is told how many captions are encoded. Raises UsageError where the pairs are not
+    those of the gallery.
+    """
+    return measure_encoded(
+        encoder, pairs, photos, encode_texts(encoder, pairs.captions, progress), url, gallery
+    )
+
+
+def measure_encoded(
+    encoder: Encoder,
+    pairs: Pairs,
+    photos: Encoded,
+    captions: Encoded,
+    url: str | None = None,
+    gallery: Gallery = ALL,
+) -> Retrieval:
+    """captions: what the encoder gave for `pairs.captions`, all of them."""
+    wanted, places = chosen(pairs, gallery)
+    captions = _take(captions, places)
+    parts = folds(wanted, gallery)
+    dense = isinstance(photos, np.ndarray)
+    forth: list[NDArray[np.int64]] = []
+    back: list[NDArray[np.int64]] = []
+    order: list[int] = []
+    for number, fold in enumerate(parts):
+        left, right = _take(photos, fold.photos), _take(captions, fold.captions)
+        if dense:
+            found = ranks(stack(left, 0), stack(right, 0), fold.owner)
+        else:
+            found = _engine_ranks(encoder, left, right, fold.owner, url, f"-{number}")
+        forth.append(found.text_to_image)
+        back.append(found.image_to_text)
+        order += fold.captions
+    every = np.empty(len(order), np.int64)
+    every[order] = np.concatenate(forth)
+    return Retrieval(
+        encoder.fingerprint,
+        text_encoder(encoder),
+        gallery.name,
+        "cosine" if dense else "engine",
+        wanted.owner,
+        Ranks(every, np.concatenate(back)),
+        None if dense else float(np.mean([len(tokens) for tokens in photos])),
+        None if dense else float(np.mean([len(tokens) for tokens in captions])),
+        photos.shape[1] if isinstance(photos, np.ndarray) else None,
+    )
+
+
+def _take(encoded: Encoded, places: Sequence[int]) -> Encoded:
+    if isinstance(encoded, np.ndarray):
+        return encoded[np.asarray(places, np.intp)]
+    return [encoded[place] for place in places]
+
+
+def _engine_ranks(
+    encoder: Encoder,
+    photos: Any,
+    captions: Any,
+    owner: Sequence[int],
+    url: str | None,
+    suffix: str,
+) -> Ranks:
+    owned: list[set[int]] = [set() for _ in photos]
+    for caption, photo in enumerate(owner):
         owned[photo].add(caption)
     with tempfile.TemporaryDirectory() as folder:
         engine = connect(url or f"sqlite:{Path(folder) / 'evaluation.db'}")
         try:
-            return Retrieval(
-                encoder.fingerprint,
-                len(photos),
-                len(captions),
-                recalls(
-                    _rank(engine, "photos", encoder, photos, captions),
-                    [{photo} for photo in pairs.owner],
+            return Ranks(
+                ranks_of(
+                    _rank(engine, f"photos{suffix}", encoder, photos, captions),
+                    [{photo} for photo in owner],
                 ),
-                recalls(_rank(engine, "captions", encoder, captions, photos), owned),
-                float(np.mean([len(tokens) for tokens in photos])),
-                float(np.mean([len(tokens) for tokens in captions])),
+                ranks_of(_rank(engine, f"captions{suffix}", encoder, captions, photos), owned),
             )
         finally:
             engine.close()

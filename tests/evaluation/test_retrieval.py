@@ -6,14 +6,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from stair_search.encoders import load_encoder
 from stair_search.errors import UsageError
 from stair_search.evaluation.measure import encode_photos, measure
 from stair_search.evaluation.pairs import read_pairs
-from stair_search.evaluation.retrieval import CUTS, Recalls, mean_recall, recalls
+from stair_search.evaluation.retrieval import (
+    CUTS,
+    MISSED,
+    Ranks,
+    Recalls,
+    best_ranks,
+    mean_recall,
+    ranks,
+    recalls,
+)
+from stair_search.evaluation.vectors import stack
 from stair_search.tokens import TokenWeights, truncate
+
+from .conftest import decode, sparse_rows
+from .dense import TinyDense
 
 
 def brute_force(scores: np.ndarray, right: np.ndarray) -> list[float]:
@@ -36,6 +48,93 @@ def test_recalls_agree_with_brute_force() -> None:
     rankings = np.argsort(-scores, axis=1)[:, :10].tolist()
     answers = [set(np.flatnonzero(truth).tolist()) for truth in right]
     assert list(recalls(rankings, answers)) == pytest.approx(brute_force(scores, right))
+
+
+def of_ir_measures(scores: np.ndarray, right: np.ndarray) -> list[float]:
+    """Success@K by ir_measures, where a wrong answer of the same score is ranked a trace higher."""
+    import ir_measures
+    from ir_measures import Qrel, ScoredDoc, Success
+
+    worse = np.where(right, scores - 1e-4, scores)  # trec_eval compares single floats
+    asked, documents = scores.shape
+    every = [(q, d) for q in range(asked) for d in range(documents)]
+    found = ir_measures.calc_aggregate(
+        [Success @ k for k in CUTS],
+        [Qrel(str(q), str(d), int(right[q, d])) for q, d in every],
+        [ScoredDoc(str(q), str(d), float(worse[q, d])) for q, d in every],
+    )
+    return [100 * found[Success @ k] for k in CUTS]
+
+
+@pytest.mark.parametrize("cosine", [True, False])
+def test_ranks_of_vectors_agree_with_ir_measures_ties_included(cosine: bool) -> None:
+    chance = np.random.default_rng(8)
+    owner = np.concatenate([np.arange(40), chance.integers(40, size=60)])
+    for sparse in (True, False):
+        if sparse:
+            rows, texts = sparse_rows(chance, 40, 6, 2), sparse_rows(chance, 100, 6, 2)
+            images, captions = stack(rows, 6), stack(texts, 6)
+            dense = images.toarray(), captions.toarray()
+        else:  # small whole numbers tie; squares whose roots are whole keep cosines exact
+            images = chance.integers(-1, 2, size=(40, 4)).astype(np.float32)
+            captions = chance.integers(-1, 2, size=(100, 4)).astype(np.float32)
+            images[(images**2).sum(1) != 4] = captions[(captions**2).sum(1) != 4] = 1
+            dense = images, captions
+        found = ranks(images, captions, owner.tolist(), cosine)
+        a, b = dense
+        if cosine:
+            a, b = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9) for x in dense)
+        scores = np.round((b @ a.T).astype(np.float64), 5)
+        right = owner[:, None] == np.arange(40)
+        tied = sum(len(np.unique(row)) < len(row) for row in scores)
+        assert tied == len(scores)
+        for mine, s, r in (
+            (found.text_to_image, scores, right),
+            (found.image_to_text, scores.T, right.T),
+        ):
+            theirs = of_ir_measures(s, r)
+            # what shares nothing with the question is no hit, whoever else shares nothing
+            assert list(Recalls.of(mine)) == pytest.approx(theirs)
+            assert not sparse or (mine == MISSED).any()
+
+
+def test_wrong_answers_of_the_same_score_stand_before_the_right_one() -> None:
+    scores = np.array([[3.0, 3, 3, 1], [0, 0, 0, 0]])
+    right = np.array([[False, True, False, True], [True, False, False, False]])
+    assert best_ranks(scores, right).tolist() == [3, 4]
+    assert best_ranks(scores, right, sparse=True).tolist() == [3, MISSED]
+    with pytest.raises(ValueError, match="question 1 has no right answer"):
+        best_ranks(scores, right & np.array([[True], [False]]))
+
+
+def test_a_dense_model_is_measured_by_cosine(
+    tiny_dense: TinyDense, pairs_file: Path, package_photos: list[Path]
+) -> None:
+    pairs = read_pairs(pairs_file, package_photos[0].parent)
+    told: list[int] = []
+    photos = encode_photos(tiny_dense, pairs.photos, decode, told.append)
+    assert photos.shape == (5, 16) and told == [5]
+    found = measure(tiny_dense, pairs, photos).to_dict()
+    assert found["active_tokens"] == {"image": None, "text": None}
+    assert (found["dimensions"], found["ranked_by"], found["text_encoder"]) == (
+        16,
+        "cosine",
+        "neural",
+    )
+    vectors = tiny_dense.encode_texts(pairs.captions)
+    expected = ranks(photos, vectors, pairs.owner)
+    assert found["text_to_image"] == Recalls.of(expected.text_to_image).to_dict()
+
+
+def test_intervals_hold_the_figures() -> None:
+    chance = np.random.default_rng(4)
+    found = Ranks(chance.integers(1, 20, 300), chance.integers(1, 20, 100))
+    from stair_search.evaluation.retrieval import intervals
+
+    ways, _ = intervals(found, np.repeat(np.arange(100), 3).tolist())
+    for name, value in Recalls.of(found.text_to_image).to_dict().items():
+        low, high = ways["text_to_image"][name]
+        assert low < value < high
 
 
 def test_a_question_without_hits_is_missed_and_none_is_refused() -> None:
@@ -67,11 +166,6 @@ def test_the_engine_ranks_as_its_formula_says(pairs_file: Path, package_photos: 
     encoder = load_encoder(threads=1)
     pairs = read_pairs(pairs_file, package_photos[0].parent)
     assert (len(pairs.photos), len(pairs.captions)) == (5, 7)
-
-    def decode(data: bytes) -> Image.Image:
-        from io import BytesIO
-
-        return Image.open(BytesIO(data)).convert("RGB")
 
     photos = encode_photos(encoder, pairs.photos, decode)
     found = measure(encoder, pairs, photos)
@@ -128,4 +222,5 @@ def test_figures_of_the_shipped_model_hold(shared_data: Path) -> None:
     pairs = read_pairs(folder / "captions.csv", folder / "images", "val")
     found = measure(encoder, pairs, encode_photos(encoder, pairs.photos, decode))
     assert mean_recall(found.text_to_image, found.image_to_text) > 70
-    assert found.image_tokens <= 96 and found.text_tokens <= 32
+    active = found.to_dict()["active_tokens"]
+    assert active["image"] <= 96 and active["text"] <= 32

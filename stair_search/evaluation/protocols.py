@@ -1,0 +1,54 @@
+"""What is measured: an encoder whose photos and texts are sparse or dense.
+
+`stair_search.encoders.load_encoder` gives either. Nobody asks an encoder which kind it is: what its
+`encode_…` return says so (see `vectors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stair_search.tokens import TokenWeights
+from stair_search.vocabulary import Vocabulary
+
+Encoded: TypeAlias = Sequence[TokenWeights] | NDArray[np.float32]
+"""Photos or texts as a model gives them: n TokenWeights, or float32 [n, d]."""
+
+
+class _Photos(Protocol):
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    def prepare_image(self, image: Any) -> NDArray[np.uint8]:
+        """An upright RGB photo (PIL) to uint8 [s, s, 3]."""
+
+
+class SparseEncoder(_Photos, Protocol):
+    """A STAIR model: weighted tokens of its vocabulary."""
+
+    def encode_images(self, batch: NDArray[np.uint8]) -> Sequence[TokenWeights]: ...
+
+    def encode_texts(self, texts: Sequence[str]) -> Sequence[TokenWeights]: ...
+
+
+class DenseEncoder(_Photos, Protocol):
+    """A CLIP model: float32 [n, d], compared by cosine. Its vocabulary is its text tower's."""
+
+    def encode_images(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+
+
+Encoder: TypeAlias = SparseEncoder | DenseEncoder
+
+
+def text_encoder(encoder: Encoder) -> str:
+    """Which of its text encoders answers: "static" (a table; also where it does not say)."""
+    return str(getattr(encoder, "text_encoder", "static"))
