@@ -11,6 +11,8 @@ words are not seen.
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +37,7 @@ class StaticText:
         starts: NDArray[np.int32],
         ids: NDArray[np.integer],
         weights: NDArray[np.floating],
-        top_k: int,
+        top_k: int | None,
         ratio: float,
     ) -> None:
         self._wordpiece = wordpiece
@@ -45,13 +47,20 @@ class StaticText:
         self._top_k, self._ratio = top_k, ratio
 
     @classmethod
-    def from_file(cls, path: Path, wordpiece: WordPiece, top_k: int, ratio: float) -> StaticText:
-        """Reads `text.npz`. Raises ModelError."""
+    def from_file(
+        cls, path: Path, wordpiece: WordPiece, top_k: int | None, ratio: float
+    ) -> StaticText:
+        """Reads `text.npz`. Raises ModelError, also where it does not fit the vocabulary."""
         try:
             with np.load(path, allow_pickle=False) as table:
-                return cls(wordpiece, table["starts"], table["ids"], table["weights"], top_k, ratio)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                starts, ids, weights = table["starts"], table["ids"], table["weights"]
+        except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise ModelError(f"{path} is no text table: {error!r}") from None
+        _check(path, starts, ids, weights, wordpiece.size)
+        return cls(wordpiece, starts, ids, weights, top_k, ratio)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[TokenWeights]:
+        return [self.encode(text) for text in texts]
 
     def encode(self, text: str) -> TokenWeights:
         """At most `top_k` tokens, none below `ratio` of the strongest, at Euclidean length 1.
@@ -70,3 +79,27 @@ class StaticText:
         # 1e-6: what is left where entries cancel is no token
         tokens = TokenWeights.from_dense(np.where(total > 1e-6, total, 0))
         return tokens.prune(top_k=self._top_k, ratio=self._ratio).unit()
+
+
+def _check(
+    path: Path,
+    starts: NDArray[np.int32],
+    ids: NDArray[np.integer],
+    weights: NDArray[np.floating],
+    vocabulary: int,
+) -> None:
+    """Raises ModelError unless the three fit each other and the vocabulary."""
+    whole = all(np.issubdtype(one.dtype, np.integer) for one in (starts, ids))
+    if not whole or not np.issubdtype(weights.dtype, np.floating):
+        wrong = f"types {starts.dtype}, {ids.dtype}, {weights.dtype}"
+    elif starts.shape != (vocabulary + 1,) or ids.ndim != 1 or ids.shape != weights.shape:
+        wrong = f"shapes {starts.shape}, {ids.shape}, {weights.shape}"
+    elif starts[0] != 0 or starts[-1] != len(ids) or (np.diff(starts) < 0).any():
+        wrong = "starts that are no rows"
+    elif len(ids) and (ids.min() < 0 or ids.max() >= vocabulary):
+        wrong = f"ids up to {ids.max()}"
+    elif not np.isfinite(weights).all():
+        wrong = "weights that are no numbers"
+    else:
+        return
+    raise ModelError(f"{path} is no text table over a vocabulary of {vocabulary}: {wrong}")

@@ -89,6 +89,11 @@ class WordPiece:
         self._vocabulary = vocabulary
         self._cache: dict[str, tuple[int, ...]] = {}
 
+    @property
+    def size(self) -> int:
+        """Tokens in the vocabulary."""
+        return len(self._vocabulary)
+
     def encode(self, text: str) -> list[int]:
         """Ids of all pieces, in order."""
         return [piece for word in split_words(text) for piece in self.word(word)]

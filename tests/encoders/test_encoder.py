@@ -16,6 +16,7 @@ from PIL import Image
 
 import stair_search.encoders
 from stair_search.encoders import Encoder, load_encoder
+from stair_search.encoders.light import LightEncoder
 from stair_search.encoders.onnx_image import OnnxImages
 from stair_search.errors import ModelError
 from stair_search.tokens import TokenWeights
@@ -25,8 +26,10 @@ FOLDER = Path(stair_search.encoders.__file__).parent / "starter"
 
 
 @pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder(threads=1)
+def encoder() -> LightEncoder:
+    made = load_encoder(threads=1)
+    assert isinstance(made, LightEncoder)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -143,28 +146,28 @@ def test_it_travels_by_pickle(encoder: Encoder, pixels: np.ndarray) -> None:
 
 
 def test_threads_share_one_session(
-    encoder: Encoder, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+    encoder: LightEncoder, pixels: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared, loaded = encoder._images, []
 
     class Unlocked:
         """As `cached_property` is from Python 3.12 on."""
 
-        def __get__(self, one: Encoder, owner: type[Encoder]) -> OnnxImages:
+        def __get__(self, one: LightEncoder, owner: type[LightEncoder]) -> OnnxImages:
             if "own" not in one.__dict__:
                 time.sleep(0.05)
                 loaded.append(one)
                 one.__dict__["own"] = shared
             return shared
 
-    monkeypatch.setattr(Encoder, "_images", Unlocked())
+    monkeypatch.setattr(LightEncoder, "_images", Unlocked())
     fresh = load_encoder(threads=1)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(fresh.encode_images, [pixels[:1]] * 4))
     assert loaded == [fresh]
 
 
-def test_a_session_does_not_spin(encoder: Encoder) -> None:
+def test_a_session_does_not_spin(encoder: LightEncoder) -> None:
     options = encoder._images._session.get_session_options()
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
 
@@ -186,8 +189,12 @@ def test_a_model_is_loaded_from_a_folder_and_a_changed_file_is_refused(tmp_path:
     about = json.loads((folder / "model.json").read_text())
     about["files"] = {"vocab.txt": about["files"]["vocab.txt"], "image.onnx": 5}
     (folder / "model.json").write_text(json.dumps(about))
-    with pytest.raises(ModelError, match=r"model\.json records no sha256 of text\.npz"):
+    with pytest.raises(
+        ModelError, match=r"model\.json describes no model: .*no sha256 of text\.npz"
+    ):
         load_encoder(str(folder)).encode_text("dog")
+    about["files"]["text.npz"] = "5"
+    (folder / "model.json").write_text(json.dumps(about))
     with pytest.raises(ModelError, match=r"image\.onnx is not the file that model\.json names"):
         load_encoder(str(folder)).encode_images(np.zeros((1, 260, 260, 3), np.uint8))
     (folder / "model.json").write_text('{"name": "mine"}')

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from PIL import Image, ImageOps
 
-from stair_search.encoders.onnx_image import prepare_image
+from stair_search.encoders.pixels import View, prepare_image
 
 from .tower import FEATURES, IMAGE_SIZE, GraphBuilder, load_lite2, pixels, pooled
 
@@ -41,7 +41,7 @@ def look(path: Path, view: str) -> NDArray[np.uint8]:
     """A photo as uint8 [s, s, 3]; view: "plain" or "flip"."""
     with Image.open(path) as file:
         photo = ImageOps.exif_transpose(file).convert("RGB")
-    seen = prepare_image(photo, IMAGE_SIZE)
+    seen = prepare_image(photo, View(IMAGE_SIZE))
     return np.ascontiguousarray(seen[:, ::-1]) if view == "flip" else seen
 
 

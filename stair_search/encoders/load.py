@@ -1,0 +1,60 @@
+"""`load_encoder`: a model by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stair_search.errors import ModelError
+
+from .encoder import DenseEncoder, Encoder
+from .folder import MODEL_FILE, shipped_models
+from .light import load_light
+
+TORCH_FILE = "config.json"
+
+
+def load_encoder(
+    name: str = "starter",
+    threads: int | None = None,
+    device: str | None = None,
+    text: str | None = None,
+) -> Encoder:
+    """A model that comes with the package, by name, or the model in a folder, by path.
+
+    The folder is a light one (model.json) or one of torch (config.json, model.safetensors).
+    threads: None for all cores; in torch they are those of the whole process. device: "auto",
+    "cpu", "cuda" or "cuda:N"; auto, as None, is the CPU for a light folder, and for torch the first
+    GPU where there is one. text: "static" or "neural", None for the model's default.
+
+    Raises ModelError: for an unknown name with the known ones, for a text encoder that the model
+    lacks, for a device that is not there, and for a model that gives no tokens.
+    """
+    found = load_any_encoder(name, threads, device, text)
+    if isinstance(found, DenseEncoder):
+        raise ModelError(
+            f"model {found.name} gives dense vectors of {found.dimensions} numbers, no tokens: "
+            "an index needs a model of kind stair or stair-image"
+        )
+    return found
+
+
+def load_any_encoder(
+    name: str = "starter",
+    threads: int | None = None,
+    device: str | None = None,
+    text: str | None = None,
+) -> Encoder | DenseEncoder:
+    """As `load_encoder`; a CLIP baseline gives a DenseEncoder."""
+    shipped = name in shipped_models()
+    if not shipped and _is_torch(name):
+        from .torch_model import load_torch
+
+        return load_torch(name, threads, device, text)
+    return load_light(name, threads, device, text)
+
+
+def _is_torch(name: str) -> bool:
+    try:
+        return (Path(name) / TORCH_FILE).is_file() and not (Path(name) / MODEL_FILE).exists()
+    except (OSError, ValueError):  # a name that can be no path
+        return False
