@@ -44,27 +44,23 @@ def read_pairs(file: Path, images: Path, split: str | Collection[str] | None = N
     a photo that is missing or outside the folder.
     """
     wanted = None if split is None else {split} if isinstance(split, str) else set(split)
-    rows = _karpathy(file, images) if file.suffix.lower() == ".json" else _csv(file, bool(wanted))
     photos: dict[str, int] = {}
     captions: list[str] = []
     owner: list[int] = []
     splits: set[str] = set()
-    try:
-        for row in rows:
-            splits.add(row.split or "")
-            if wanted is not None and row.split not in wanted:
-                continue
-            if not row.image or not row.caption.strip():
-                raise UsageError(f"{row.place}: a row needs image and caption")
-            if PurePath(row.image).is_absolute() or ".." in PurePath(row.image).parts:
-                raise UsageError(
-                    f"{row.place}: {row.image!r} lies outside of the photos' folder; "
-                    "give a path inside it"
-                )
-            owner.append(photos.setdefault(row.image, len(photos)))
-            captions.append(row.caption)
-    except (OSError, ValueError, csv.Error, RecursionError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+    for row in read_rows(file, images, with_split=wanted is not None):
+        splits.add(row.split or "")
+        if wanted is not None and row.split not in wanted:
+            continue
+        if not row.image or not row.caption.strip():
+            raise UsageError(f"{row.place}: a row needs image and caption")
+        if PurePath(row.image).is_absolute() or ".." in PurePath(row.image).parts:
+            raise UsageError(
+                f"{row.place}: {row.image!r} lies outside of the photos' folder; "
+                "give a path inside it"
+            )
+        owner.append(photos.setdefault(row.image, len(photos)))
+        captions.append(row.caption)
     if wanted is not None and (absent := wanted - splits):
         known = ", ".join(sorted(splits - {""})) or "none"
         raise UsageError(f"{file} has no captions of split {min(absent)!r}; its splits: {known}")
@@ -74,6 +70,19 @@ def read_pairs(file: Path, images: Path, split: str | Collection[str] | None = N
     if missing:
         raise UsageError(f"{images} lacks {len(missing)} photos that {file} names: {missing[0]}, …")
     return Pairs([images / name for name in photos], captions, owner)
+
+
+def read_rows(file: Path, images: Path, with_split: bool = False) -> Iterator[Row]:
+    """Every caption as it stands there: it may be empty, its photo missing.
+
+    with_split: a CSV without that column is refused. Raises UsageError for a file that cannot be
+    read.
+    """
+    json_file = file.suffix.lower() == ".json"
+    try:
+        yield from _karpathy(file, images) if json_file else _csv(file, with_split)
+    except (OSError, ValueError, csv.Error, RecursionError) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from None
 
 
 def _csv(file: Path, with_split: bool) -> Iterator[Row]:

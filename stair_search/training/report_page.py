@@ -41,13 +41,13 @@ class Recall:
 
 @dataclass(frozen=True)
 class Words:
-    """How readable: for how many of the caption's words the photo's strongest token, or one of its
-    first ten, is that word (percent); words: how many were asked for.
+    """How readable: of how many photos the strongest token, or one of the first ten, is a noun of
+    its captions (percent). photos: how many have a noun.
     """
 
     top_1: Interval
     top_10: Interval
-    words: int
+    photos: int
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,8 @@ def verdict(report: Report) -> list[str]:
         )
     if ours.words is not None:
         told.append(
-            f"Words of a caption are the photo's strongest token in {ours.words.top_1.value:.0f} % "
-            f"of {ours.words.words:,} cases and among its first ten in "
-            f"{ours.words.top_10.value:.0f} %."
+            f"The strongest token of {ours.words.top_1.value:.0f} % of the photos is a noun of "
+            f"their captions; {ours.words.top_10.value:.0f} % have one among the first ten."
         )
     return told
 
