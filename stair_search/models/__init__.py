@@ -7,6 +7,8 @@ vocabulary, o outputs (the ids that a head may give; all of v unless restricted)
 dimensions, s pixels a side.
 """
 
+from .backbones import image_backbone as image_backbone
+from .backbones import text_backbone as text_backbone
 from .config import HeadConfig as HeadConfig
 from .config import ImageConfig as ImageConfig
 from .config import ModelConfig as ModelConfig

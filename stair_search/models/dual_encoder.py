@@ -80,10 +80,9 @@ class DualEncoder(nn.Module):
         if config.kind == "dense":
             return DenseHead(hidden, config)
         assert self.outputs is not None
-        everything = len(self.outputs) == len(self.tokens) and bool(
-            (self.outputs == torch.arange(len(self.tokens), device=self.outputs.device)).all()
-        )
-        return TokenHead(hidden, self._embeddings(), None if everything else self.outputs, config)
+        # None spares the head a copy of the whole table
+        whole = len(self.outputs) == len(self.tokens)
+        return TokenHead(hidden, self._embeddings(), None if whole else self.outputs, config)
 
     def _embeddings(self) -> nn.Embedding:
         if self.text_tower is not None:
@@ -250,6 +249,8 @@ def _output_ids(
     if int(ids.min()) < 0 or int(ids.max()) >= vocabulary:
         wrong = next(int(i) for i in ids if not 0 <= i < vocabulary)
         raise ModelError(f"outputs: id {wrong} is none of a vocabulary of {vocabulary} tokens")
+    if len(ids) == vocabulary and not bool((ids == torch.arange(vocabulary)).all()):
+        raise ModelError("outputs: where all ids come out they have their own order, or are None")
     return ids
 
 

@@ -121,7 +121,8 @@ def config(kind: str = "stair", image: ImageConfig | None = None, **head: Any) -
 
 def model(kind: str = "stair", outputs: list[int] | None = None, **head: Any) -> DualEncoder:
     """In evaluation mode; embeddings of length about 1, so that some weights are above zero."""
-    made = build(config(kind, **head), TOKENS, outputs).eval()
+    made = build(config(kind, **head), TOKENS, outputs)
+    made.eval()
     with torch.no_grad():
         made.parts()["embeddings"][0].normal_(generator=torch.Generator().manual_seed(1))
     return made
