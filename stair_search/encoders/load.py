@@ -47,7 +47,12 @@ def load_any_encoder(
     """As `load_encoder`; a CLIP baseline gives a DenseEncoder."""
     shipped = name in shipped_models()
     if not shipped and _is_torch(name):
-        from .torch_model import load_torch
+        try:
+            from .torch_model import load_torch
+        except ImportError as error:
+            raise ModelError(
+                f"{name} is a model in torch: pip install 'stair-search[models]' ({error})"
+            ) from error
 
         return load_torch(name, threads, device, text)
     return load_light(name, threads, device, text)

@@ -1,21 +1,24 @@
 """The encoder of a torch folder, on the CPU or a GPU.
 
-torch is imported when such a folder is opened. A batch stays on the device: only the strongest
-tokens are copied back.
+This module is imported when such a folder is opened, and torch with it. A batch stays on the
+device: only the strongest tokens are copied back.
 """
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from stair_search.errors import ModelError
 from stair_search.models.config import ImageConfig, ModelConfig
+from stair_search.models.dual_encoder import DualEncoder
+from stair_search.models.files import fingerprint, from_pretrained
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 
@@ -31,13 +34,7 @@ BATCH = 64
 def load_torch(
     name: str, threads: int | None, device: str | None, text: str | None
 ) -> Encoder | DenseEncoder:
-    """Raises ModelError: no torch, no such device, no such text encoder, no fit folder."""
-    if importlib.util.find_spec("torch") is None:
-        raise ModelError(f"{name} is a model in torch: pip install 'stair-search[models]'")
-    import torch
-
-    from stair_search.models.files import fingerprint, from_pretrained
-
+    """Raises ModelError: no such device, no such text encoder, no fit folder."""
     place = chosen_device(device)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -53,8 +50,6 @@ def chosen_device(device: str | None) -> str:
 
     Raises ModelError for a device that is not there.
     """
-    import torch
-
     if device in (None, "auto"):
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind, _, number = str(device).partition(":")
@@ -71,14 +66,12 @@ def view(config: ImageConfig) -> View:
 class _Model:
     """A DualEncoder on its device, fed in batches."""
 
-    def __init__(self, model: Any, device: str) -> None:
+    def __init__(self, model: DualEncoder, device: str) -> None:
         self.model = model
         self._device = device
 
     def images(self, batch: NDArray[np.uint8]) -> Iterator[Any]:
         """uint8 [n, S, S, 3] to weights or vectors [b, o|d], a batch at a time, on the device."""
-        import torch
-
         for at in range(0, len(batch), BATCH):
             with torch.inference_mode():
                 pixels = torch.tensor(batch[at : at + BATCH], device=self._device)
@@ -88,8 +81,6 @@ class _Model:
 
     def texts(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
         """Places of texts, and their weights or vectors [b, o|d], on the device."""
-        import torch
-
         # texts of one length side by side: less padding
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for at in range(0, len(order), BATCH):
@@ -108,7 +99,7 @@ Given = tuple[str, int | None, str | None, str | None]
 class TorchEncoder(Encoder):
     """A model of kind stair (its text encoder is the neural one) or stair-image (a static one)."""
 
-    def __init__(self, model: Any, device: str, fingerprint: str, given: Given) -> None:
+    def __init__(self, model: DualEncoder, device: str, fingerprint: str, given: Given) -> None:
         config: ModelConfig = model.config
         there = "static" if config.text.tower is None else "neural"
         kind = chosen_text(config.name, [there], there, given[-1])
@@ -156,7 +147,7 @@ class TorchEncoder(Encoder):
 class TorchDenseEncoder(DenseEncoder):
     """A model of kind clip."""
 
-    def __init__(self, model: Any, device: str, fingerprint: str, given: Given) -> None:
+    def __init__(self, model: DualEncoder, device: str, fingerprint: str, given: Given) -> None:
         config: ModelConfig = model.config
         kind = chosen_text(config.name, ["neural"], "neural", given[-1])
         super().__init__(config.name, fingerprint, kind, view(config.image))
@@ -182,7 +173,5 @@ class TorchDenseEncoder(DenseEncoder):
 
 
 def _unit(vectors: Any) -> NDArray[np.float32]:
-    import torch
-
-    unit: NDArray[np.float32] = torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy()
+    unit: NDArray[np.float32] = functional.normalize(vectors.float(), dim=1).cpu().numpy()
     return unit
