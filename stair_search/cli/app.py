@@ -29,12 +29,14 @@ COMMANDS = (
     "index",
     "doctor",
     "evaluate",
+    "export",
     "demo",
     "completion",
 )
 INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
 READER_GONE = 141  # as a shell reports a process that SIGPIPE ended
 BUG = 70  # EX_SOFTWARE
+EVALUATION = ("matplotlib", "scipy", "sklearn", "textblob")
 
 ENDING = """\
 Settings come from an option, else the environment (STAIR_SEARCH_INDEX, STAIR_SEARCH_SEARCH_SIZE and
@@ -102,6 +104,9 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
             message, code = str(error), error.exit_code
         case ModuleNotFoundError(name="PIL" | "onnxruntime" as name):
             message = f"{name} is not installed: pip install 'stair-search[starter]'"
+            code = UsageError.exit_code
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in EVALUATION:
+            message = f"{name} is not installed: pip install 'stair-search[evaluation]'"
             code = UsageError.exit_code
         case OSError():
             place = f"{error.filename}: " if error.filename else ""

@@ -79,6 +79,13 @@ def model_option(help: str) -> Callable[[F], F]:
     )
 
 
+text_encoder_option = click.option(
+    "--text-encoder",
+    type=click.Choice(["static", "neural"]),
+    help="How words become tokens: by a table, or by the model's network.  [default: the model's]",
+)
+
+
 debug_option = click.option(
     "--debug",
     is_flag=True,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import UsageError
-from .command import Command, debug_option, model_option
+from .command import Command, debug_option, model_option, text_encoder_option
 from .output import Format, format_option, note, to_json
 from .photos import NoPhotoError, encode_photo
 from .text import one_line, wrapped
@@ -56,6 +56,7 @@ class EncodeCommand(Command):
     type=click.Path(dir_okay=False, path_type=Path),
     help="Draw the tokens as words sized by their weight (.svg or .png).",
 )
+@text_encoder_option
 @model_option("The model that encodes.")
 @format_option
 @debug_option
@@ -65,6 +66,7 @@ def command(
     photos: tuple[str, ...],
     texts: tuple[str, ...],
     picture: Path | None,
+    text_encoder: str | None,
     model: str,
     format: Format,
 ) -> None:
@@ -78,7 +80,7 @@ def command(
         raise UsageError(f"--picture {picture}: the name must end in .svg or .png")
     from ..encoders import load_encoder
 
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, text=text_encoder)
     failed = 0
     done: list[Encoded] = []
     for one in _encode(photos, texts, encoder):

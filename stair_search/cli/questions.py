@@ -16,7 +16,7 @@ from ..errors import UsageError
 from ..fields import Fields
 from ..queries import Bool, HasToken, Ids, question
 from . import clauses
-from .command import model_option, utf8
+from .command import model_option, text_encoder_option, utf8
 from .output import warn
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Asked:
     match: tuple[str, ...]
     filter: tuple[str, ...]
     model: str
+    text_encoder: str | None = None
 
     @property
     def needs_model(self) -> bool:
@@ -66,11 +67,11 @@ def question_options(command: F) -> F:
         match: tuple[str, ...],
         filter: tuple[str, ...],
         model: str,
-        text_encoder: str,
+        text_encoder: str | None,
         **kwargs: Any,
     ) -> Any:
         words = " ".join(question).strip()
-        asked = Asked(words, image, without, require, match, filter, model)
+        asked = Asked(words, image, without, require, match, filter, model, text_encoder)
         if not (asked.needs_model or match or filter):
             raise UsageError(
                 "nothing is asked: give words, --image, --match, --filter, --require or --without"
@@ -113,13 +114,7 @@ _OPTIONS = (
         metavar="FIELD=VALUE",
         help="Only photos with exactly this value.",
     ),
-    click.option(
-        "--text-encoder",
-        type=click.Choice(["static"]),
-        default="static",
-        show_default=True,
-        help="How words become tokens.",
-    ),
+    text_encoder_option,
     model_option("The model that encodes the question: the one that wrote the index."),
 )
 
@@ -138,7 +133,7 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         return Question(question(model="", match=matches, filters=filters), fields)
     from ..encoders import load_encoder
 
-    encoder = load_encoder(asked.model)
+    encoder = load_encoder(asked.model, text=asked.text_encoder)
     words, image = _word_tokens(asked.words, encoder), _image_tokens(asked.image, encoder)
     query = question(
         words,

@@ -1,0 +1,67 @@
+"""`stair-search export`: a trained model as a light folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import ModelError, UsageError
+from .command import Command, debug_option
+from .output import note
+
+EXAMPLES = """
+stair-search export models/mine --out models/mine-light
+stair-search export models/mine --out models/mine-light --captions captions.csv --half
+"""
+
+
+@click.command("export", cls=Command, examples=EXAMPLES)
+@click.argument("model", metavar="MODEL", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The new folder.",
+)
+@click.option(
+    "--captions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Make a static text encoder too, from these texts: a CSV with a column caption, or plain "
+    "text, one a line.",
+)
+@click.option("--half", is_flag=True, help="Keep weights in half the bytes (11 significant bits).")
+@debug_option
+def command(model: str, out: Path, captions: Path | None, half: bool) -> None:
+    """Make a trained model light: ONNX files that need no torch.
+
+    MODEL is a folder that `train` or `adapt` wrote. The light folder answers as the model does and
+    can be asked about what the model has indexed. A static text encoder answers questions without
+    any network; the more captions it is made from, the nearer it comes to the model's own.
+    """
+    texts = None if captions is None else _texts(captions)
+    try:
+        from ..training.export import export
+    except ImportError as error:
+        raise ModelError(
+            f"export needs the training packages: pip install 'stair-search[train]' ({error})"
+        ) from error
+    export(model, out, texts, half=half, progress=note)
+    note(f"{out}: ask it with --model {out}")
+
+
+def _texts(file: Path) -> list[str]:
+    import csv
+
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            if file.suffix.lower() != ".csv":
+                return [line.strip() for line in lines if line.strip()]
+            rows = csv.DictReader(lines)
+            if "caption" not in (rows.fieldnames or []):
+                raise UsageError(f"{file} has no column caption")
+            return [row["caption"] for row in rows if (row["caption"] or "").strip()]
+    except (ValueError, csv.Error) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from None
