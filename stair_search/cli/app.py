@@ -29,7 +29,6 @@ COMMANDS = (
     "index",
     "doctor",
     "evaluate",
-    "export",
     "demo",
     "completion",
 )

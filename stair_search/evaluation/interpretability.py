@@ -30,7 +30,7 @@ from stair_search.vocabulary import Vocabulary
 
 from .bootstrap import interval, replicates
 from .encode import Progress, encode_texts
-from .protocols import Encoder
+from .protocols import Encoder, is_dense
 from .vectors import Vectors, is_sparse, similarity, stack
 
 CUTS = (1, 10, 50, 100)
@@ -79,7 +79,7 @@ def token_vectors(encoder: Encoder, progress: Progress = lambda done: None) -> V
 
     progress: is told how many tokens are done.
     """
-    if not isinstance(encoder.encode_texts(["a"]), np.ndarray):
+    if not is_dense(encoder):
         return None
     texts = [token.removeprefix("##") or token for token in encoder.vocabulary.tokens]
     return stack(encode_texts(encoder, texts, progress), 0)

@@ -49,6 +49,12 @@ class Labelled(NamedTuple):
         trained = None if self.trained is None else self.trained[mask]
         return Labelled(kept, self.labels[mask], self.names, trained)
 
+    def held_back(self) -> Labelled:
+        """Without the data's own training photos, where it has test photos."""
+        if self.trained is None or self.trained.all():
+            return self
+        return self.part(~self.trained)
+
 
 def read_labelled(folder: Path, names: Path | None = None) -> Labelled:
     """names: the CSV. Raises UsageError, which says what forms there are."""

@@ -7,13 +7,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs  # in typing from Python 3.13 on
 
 Encoded: TypeAlias = Sequence[TokenWeights] | NDArray[np.float32]
 """Photos or texts as a model gives them: n TokenWeights, or float32 [n, d]."""
@@ -47,6 +50,11 @@ class DenseEncoder(_Photos, Protocol):
 
 
 Encoder: TypeAlias = SparseEncoder | DenseEncoder
+
+
+def is_dense(encoder: Encoder) -> TypeIs[DenseEncoder]:
+    """Whether its texts, and so its photos, are dense vectors."""
+    return isinstance(encoder.encode_texts(["a"]), np.ndarray)
 
 
 def text_encoder(encoder: Encoder) -> str:

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from stair_search import load_encoder
+from stair_search.vocabulary import Vocabulary
+
+from ..evaluation.dense import TinyDense
 from .conftest import Cli
 
 
@@ -22,7 +27,7 @@ def test_the_shape_of_the_contract(cli: Cli, pairs: Path, package_photos: list[P
     result = cli("evaluate", "retrieval", *at, "--split", "test", "--format", "json")
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert list(found) == [
+    assert list(found)[:7] == [
         "model",
         "text_encoder",
         "images",
@@ -31,6 +36,9 @@ def test_the_shape_of_the_contract(cli: Cli, pairs: Path, package_photos: list[P
         "image_to_text",
         "active_tokens",
     ]
+    for way in ("text_to_image", "image_to_text"):
+        for k, (low, high) in found["intervals"][way].items():
+            assert low <= found[way][k] <= high
     assert (found["images"], found["captions"]) == (3, 4)
     for way in ("text_to_image", "image_to_text"):
         assert list(found[way]) == ["R@1", "R@5", "R@10"]
@@ -39,6 +47,8 @@ def test_the_shape_of_the_contract(cli: Cli, pairs: Path, package_photos: list[P
     table = cli("evaluate", "retrieval", *at)
     assert "4 photos, 5 captions" in table.stdout
     assert "R@10" in table.stdout
+    free = cli("evaluate", "retrieval", *at, "--text-encoder", "mask", "--format", "json")
+    assert json.loads(free.stdout)["text_encoder"] == "mask"
 
 
 def test_what_cannot_be_measured_ends_with_2(cli: Cli, pairs: Path, tmp_path: Path) -> None:
@@ -53,3 +63,118 @@ def test_what_cannot_be_measured_ends_with_2(cli: Cli, pairs: Path, tmp_path: Pa
     result = cli(*at)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "bad.jpg: not a photo" in result.stderr
+
+
+@pytest.fixture
+def classes(package_photos: list[Path], tmp_path: Path) -> Path:
+    """Rooms of three kinds, eight photos each; their labels are no truth, only labels."""
+    rooms = [path for path in package_photos if path.name.startswith("interior")]
+    for number, photo in enumerate(rooms[:24]):
+        place = tmp_path / "classes" / ("bed", "sofa", "dining_table")[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, place)
+    return tmp_path / "classes"
+
+
+def test_classification(cli: Cli, classes: Path) -> None:
+    at = ["evaluate", "classification", "--classes", classes]
+    found = json.loads(cli(*at, "--format", "json").stdout)
+    assert (found["images"], found["classes"], found["templates"]) == (24, 3, 7)
+    assert found["top-5"] == 100
+    low, high = found["intervals"]["top-1"]
+    assert low <= found["top-1"] <= high
+    table = cli(*at, "--templates", "name").stdout
+    assert "24 photos, 3 classes, 1 templates" in table and "top-1: " in table
+    bad = cli(*at, "--templates", "none.txt")
+    assert bad.exit_code == 2 and "known are ensemble, photo, name" in bad.stderr
+
+
+def test_probe(cli: Cli, classes: Path) -> None:
+    at = ["evaluate", "probe", "--classes", classes, "--train-share", "0.5"]
+    found = json.loads(cli(*at, "--format", "json").stdout)
+    assert (found["train"], found["test"], found["classes"]) == (12, 12, 3)
+    assert found == json.loads(cli(*at, "--format", "json").stdout)
+    assert "12 to test" in cli(*at).stdout
+    bad = cli(*at[:-1], "0.01")
+    assert bad.exit_code == 2 and "cannot be split" in bad.stderr
+
+
+def test_interpretability(cli: Cli, classes: Path, pairs: Path, package_photos: list[Path]) -> None:
+    at = ["--pairs", pairs, "--images", package_photos[0].parent]
+    both = ["evaluate", "interpretability", "--classes", classes, *at]
+    found = json.loads(cli(*both, "--format", "json").stdout)
+    assert found["labels"]["tokens"] == found["nouns"]["any"]["tokens"] == 30522
+    assert list(found["labels"])[3:7] == ["top-1", "top-10", "top-50", "top-100"]
+    assert found["nouns"]["each"]["questions"] >= found["nouns"]["any"]["questions"]
+    assert "any noun" in cli(*both).stdout
+    nothing = cli("evaluate", "interpretability")
+    assert nothing.exit_code == 2 and "nothing to measure" in nothing.stderr
+
+
+def test_sparsity(cli: Cli, pairs: Path, package_photos: list[Path]) -> None:
+    at = ["evaluate", "sparsity", "--pairs", pairs, "--images", package_photos[0].parent]
+    found = json.loads(cli(*at, "--before", "starter", "--format", "json").stdout)
+    assert found["images"]["most"] <= 96 and found["texts"]["most"] <= 32
+    assert found["drift"] == 0 and found["flops"] > 0
+    assert found["images"]["alive"] + found["images"]["dead"] == 30522
+    told = cli(*at, "--text-encoder", "mask").stdout
+    assert "100.0 % of captions'" in told and "drift" not in told
+
+
+def test_a_table_of_models(
+    cli: Cli,
+    pairs: Path,
+    classes: Path,
+    package_photos: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sparse = load_encoder(threads=1)
+    dense = TinyDense(Vocabulary(["bed", "dining", "table", "sofa", "chair", "photo"]))
+    monkeypatch.setattr(
+        "stair_search.encoders.load_any_encoder",
+        lambda name, **given: dense if name == "clip" else sparse,
+    )
+    at = ["--pairs", pairs, "--images", package_photos[0].parent, "--classes", classes]
+    models = ["--model", "starter", "--model", "starter:mask", "--model", "clip"]
+    result = cli("evaluate", "table", *models, *at, "--format", "json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [row["name"] for row in found["rows"]] == ["starter", "starter:mask", "clip"]
+    first, free, other = found["rows"]
+    alone = cli("evaluate", "retrieval", *at[:4], "--format", "json")
+    assert first["retrieval"] == json.loads(alone.stdout)
+    assert first["probe"] == free["probe"]
+    assert other["sparsity"] is None and other["retrieval"]["active_tokens"]["image"] is None
+    assert other["interpretability"]["labels"]["tokens"] == 6
+    assert [d["name"] for d in found["differences"]] == ["starter:mask", "clip"]
+    assert found["differences"][1]["text_to_image R@1"]["points"] == pytest.approx(
+        other["retrieval"]["text_to_image"]["R@1"] - first["retrieval"]["text_to_image"]["R@1"]
+    )
+    shown = cli("evaluate", "table", *models, *at).stdout
+    for title in ("zero-shot classes", "linear probe", "active tokens", "difference in points"):
+        assert title in shown
+    refused = cli("evaluate", "table", "--model", "clip:mask", *at)
+    assert refused.exit_code == 2 and "no tokens" in refused.stderr
+
+
+def test_a_protocol_with_another_number_of_photos_is_told_before_the_work(
+    cli: Cli, pairs: Path, package_photos: list[Path]
+) -> None:
+    at = ["--pairs", pairs, "--images", package_photos[0].parent, "--protocol", "coco-5k"]
+    for command in (["retrieval"], ["table", "--model", "starter"]):
+        result = cli("evaluate", *command, *at)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "coco-5k is measured on 5,000 photos, not 4" in result.stderr
+
+
+def test_a_missing_package_is_named_with_its_extra(
+    cli: Cli, classes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    result = cli("evaluate", "probe", "--classes", classes)
+    assert result.exit_code == 2
+    assert "stair-search[evaluation]" in result.stderr

@@ -6,7 +6,9 @@ import click
 
 from ..lazy import LazyGroup
 
+NAMES = ("retrieval", "classification", "probe", "interpretability", "sparsity", "table")
 
-@click.group("evaluate", cls=LazyGroup, package=__package__, names=("retrieval",))
+
+@click.group("evaluate", cls=LazyGroup, package=__package__, names=NAMES)
 def command() -> None:
-    """Measure a model on photos with captions."""
+    """Measure models on photos with captions or labels."""
