@@ -29,6 +29,7 @@ COMMANDS = (
     "index",
     "doctor",
     "evaluate",
+    "export",
     "demo",
     "completion",
 )
