@@ -106,13 +106,13 @@ def flops(weights: Tensor) -> Tensor:
     return mean_of_all(weights.abs().mean(0)).square().sum()
 
 
-def grounding(logits: Tensor, words: Tensor, prior: Tensor, slope: float = 1.0) -> Tensor:
-    """Binary cross-entropy of slope * logits + prior against words, summed over the tokens.
+def grounding(logits: Tensor, words: Tensor, prior: Tensor) -> Tensor:
+    """Binary cross-entropy of logits + prior against words, summed over the tokens.
 
     logits: float [b, o], before Eq. 5; words: [b, o], the share of a photo's captions that hold a
     token; prior: log odds of each token over all photos, [o]. With the prior a logit says how much
     likelier a token is than usual; without it rare tokens die or take on another meaning.
     """
-    odds = slope * logits + prior
+    odds = logits + prior
     loss = functional.binary_cross_entropy_with_logits(odds, words.to(odds.dtype), reduction="sum")
     return loss / len(logits)

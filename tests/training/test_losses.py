@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 else:
     torch = pytest.importorskip("torch")
 
-from stair_search.training import losses  # noqa: E402
-from stair_search.training.schedules import quadratic_growth  # noqa: E402
+from stair_search.training import losses
+from stair_search.training.schedules import quadratic_growth
 
 pytestmark = pytest.mark.train
 
@@ -91,10 +91,10 @@ def test_flops_is_equation_6() -> None:
 def test_grounding_is_the_binary_cross_entropy() -> None:
     logits, prior = numbers(5, 7), numbers(7, seed=1).detach()
     words = torch.rand(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    p = 1 / (1 + np.exp(-(1.5 * logits.detach().numpy() + prior.numpy())))
+    p = 1 / (1 + np.exp(-(logits.detach().numpy() + prior.numpy())))
     w = words.numpy()
     expected = -(w * np.log(p) + (1 - w) * np.log(1 - p)).sum(1).mean()
-    assert losses.grounding(logits, words, prior, 1.5).item() == pytest.approx(expected)
+    assert losses.grounding(logits, words, prior).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["contrastive", "distillation", "flops", "grounding"])
@@ -114,7 +114,7 @@ def test_gradients_are_those_of_differences_in_float64(name: str) -> None:
     elif name == "flops":
         assert check(losses.flops, (image,))
     else:
-        assert check(lambda x: losses.grounding(x, words, prior, 1.5), (image,))
+        assert check(lambda x: losses.grounding(x, words, prior), (image,))
 
 
 def test_gradients_in_float32_are_near_those_in_float64() -> None:

@@ -1,0 +1,316 @@
+"""Recipes: TOML files that say everything about a model and its training but the data.
+
+    >>> load("paper").stages[0].steps
+    300000
+    >>> load("small", ["stages.masked.steps=3"]).stages[0].steps
+    3
+
+A recipe may start from another one (`extends = "small"`): its settings replace those of the other,
+table by table; its list of stages replaces the other's list. What stands under [every_stage] holds
+for every stage that does not say otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from stair_search.errors import ModelError, UsageError
+from stair_search.models.config import HeadConfig, TableConfig, TowerConfig, from_dict, to_dict
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+PARTS = (
+    "image",
+    "image_tower",
+    "image_head",
+    "text",
+    "text_tower",
+    "text_head",
+    "embeddings",
+    "temperature",
+)
+"""What a stage can train or freeze, by the names of `DualEncoder.parts`."""
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """backbone: a published tower (see `models.backbones`), with its size, mean and deviation.
+
+    tower: instead, a network that starts at random weights; then size is needed.
+    """
+
+    backbone: str | None = None
+    tower: TowerConfig | None = None
+    size: int | None = None
+    mean: tuple[float, float, float] | None = None
+    deviation: tuple[float, float, float] | None = None
+    resize: Literal["squash", "crop"] = "squash"
+    grid: int | None = None
+    head: HeadConfig = field(default_factory=HeadConfig)
+
+
+@dataclass(frozen=True)
+class TextRecipe:
+    """backbone or tower, with a head; a table takes the place of both, and is no network.
+
+    length: most tokens of a text, [CLS] and [SEP] among them. prompt: see `TextConfig`.
+    """
+
+    backbone: str | None = None
+    tower: TowerConfig | None = None
+    length: int = 76
+    prompt: str = ""
+    head: HeadConfig | None = None
+    table: TableConfig | None = None
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """least: tokens of the vocabulary that at least so many captions hold as words are the model's
+    outputs, without stop words and pieces of words; None for the whole vocabulary.
+    """
+
+    kind: Literal["stair", "clip", "stair-image"]
+    image: ImageRecipe
+    text: TextRecipe
+    temperature: float = 0.07
+    least: int | None = None
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the terms; 0 leaves one out.
+
+    flops_image, flops_text: lambda of Eq. 7, which grows quadratically over the first `growth`
+    steps of the stage. grounding: binary cross-entropy of the image side's scores against the words
+    of a photo's captions. alike: share of the contrastive loss whose targets are not the pairs but
+    how alike the captions are (cosine of the mean states of the text tower, over
+    alike_temperature): another photo's caption may fit, too.
+    """
+
+    flops_image: float = 0.0
+    flops_text: float = 0.0
+    growth: int = 0
+    grounding: float = 0.0
+    alike: float = 0.0
+    alike_temperature: float = 0.1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """trains, freezes: of PARTS; a parameter is trained that is in the first and not in the second.
+
+    own_only: texts are masked to their own tokens (Eq. 8). rate: the highest learning rate, reached
+    after `warmup` steps. rates: factors on it for "bias" (of the token heads) and "embeddings".
+    clip: longest gradient, 0 for any.
+    """
+
+    name: str
+    steps: int
+    rate: float
+    trains: tuple[str, ...]
+    freezes: tuple[str, ...] = ()
+    own_only: bool = False
+    optimiser: Literal["lamb", "adamw"] = "adamw"
+    weight_decay: float = 0.01
+    warmup: int = 0
+    decay: Literal["linear", "cosine"] = "linear"
+    rates: dict[str, float] = field(default_factory=dict)
+    clip: float = 0.0
+    losses: Losses = field(default_factory=Losses)
+
+    def __post_init__(self) -> None:
+        _demand(self.steps > 0, f"stage {self.name!r}: steps {self.steps}: at least 1")
+        for part in (*self.trains, *self.freezes):
+            _demand(part in PARTS, f"stage {self.name!r}: {part!r}; known are {', '.join(PARTS)}")
+        for name in self.rates:
+            known = ("bias", "embeddings")
+            _demand(
+                name in known, f"stage {self.name!r}: rates.{name}; known are {', '.join(known)}"
+            )
+        _demand(self.warmup >= 0, f"stage {self.name!r}: warmup {self.warmup}: at least 0")
+
+    def folder(self, number: int) -> str:
+        """The name of its folder in a run; number from 1."""
+        return f"{number}-{self.name}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """batch: pairs of a step over all devices, each photo at most once.
+
+    views: ways to look at a photo, one drawn a sample: "plain", "flip", "crop" (a random part),
+    "crop-flip"; where the tower is frozen a crop is cut once a photo, and several are told apart by
+    a number ("crop1"). log_every, validate_every, save_every: steps; logged are means over these.
+    """
+
+    name: str
+    about: str
+    model: ModelRecipe
+    stages: tuple[Stage, ...]
+    batch: int
+    views: tuple[str, ...] = ("plain",)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    workers: int = 0
+    seed: int = 0
+    log_every: int = 10
+    validate_every: int = 100
+    save_every: int = 100
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.stages), f"recipe {self.name!r} has no stages")
+        names = [stage.name for stage in self.stages]
+        _demand(len(set(names)) == len(names), f"recipe {self.name!r}: two stages of one name")
+        for name in names:
+            _demand(name.isidentifier(), f"stage {name!r}: a name is letters, digits and _")
+        _demand(self.batch >= 2, f"batch {self.batch}: in-batch negatives need at least 2")
+        for key in ("log_every", "validate_every", "save_every"):
+            _demand(getattr(self, key) > 0, f"{key} {getattr(self, key)}: at least 1")
+        _demand(
+            self.save_every % self.log_every == 0,
+            f"save_every {self.save_every} is no multiple of log_every {self.log_every}: a resumed "
+            "run would log other means",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return to_dict(self)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of every setting; two recipes of one fingerprint train alike on the same data."""
+        text = json.dumps(self.to_dict(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ModelError(otherwise)
+
+
+def shipped() -> list[str]:
+    """Names of the recipes that come with stair-search."""
+    return sorted(file.stem for file in SHIPPED.glob("*.toml"))
+
+
+def load(name: str, settings: Sequence[str] = (), seed: int | None = None) -> Recipe:
+    """A recipe by its name or its file. settings: "stages.0.steps=3", the value as TOML has it.
+
+    Raises UsageError: the file, the setting, its value, what is known there.
+    """
+    table = _table(name, ())
+    for setting in settings:
+        _set(table, setting)
+    if seed is not None:
+        table["seed"] = seed
+    return from_table(table, name)
+
+
+def from_table(table: dict[str, Any], source: str) -> Recipe:
+    """A recipe from what a TOML file holds. source: how messages call it."""
+    table = dict(table)
+    every = table.pop("every_stage", {})
+    try:
+        if not isinstance(every, dict):
+            raise ModelError(f"every_stage = {every!r}: expected settings by name")
+        if isinstance(table.get("stages"), list):
+            table["stages"] = [
+                _merged(every, stage) if isinstance(stage, dict) else stage
+                for stage in table["stages"]
+            ]
+        return from_dict(Recipe, table)
+    except ModelError as error:
+        raise UsageError(f"recipe {source}: {error}") from None
+
+
+def _table(name: str, above: tuple[str, ...]) -> dict[str, Any]:
+    if name in above:
+        raise UsageError(f"recipe {name} extends itself: {' > '.join((*above, name))}")
+    file = SHIPPED / f"{name}.toml" if name in shipped() else Path(name)
+    if not file.is_file():
+        raise UsageError(f"no recipe {name!r}: give a TOML file or one of {', '.join(shipped())}")
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"recipe {file} cannot be read: {error}") from None
+    table.setdefault("name", file.stem)
+    base = table.pop("extends", None)
+    if base is None:
+        return table
+    if not isinstance(base, str):
+        raise UsageError(f"recipe {file}: extends = {base!r}: expected the name of a recipe")
+    beside = file.parent / base
+    return _merged(_table(str(beside) if beside.is_file() else base, (*above, name)), table)
+
+
+def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Tables inside are merged too, but for those that name a network: their settings are one.
+
+    >>> _merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    {'a': {'b': 3, 'c': 2}}
+    """
+    found = dict(base)
+    for key, value in over.items():
+        old = found.get(key)
+        both = isinstance(old, dict) and isinstance(value, dict) and key != "tower"
+        found[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return found
+
+
+def _set(table: dict[str, Any], setting: str) -> None:
+    path, sign, text = setting.partition("=")
+    keys = path.strip().split(".")
+    if not sign or not all(keys):
+        raise UsageError(f"--set {setting}: expected KEY=VALUE, such as stages.0.steps=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a word without quotes
+    for place in _places(table, keys[:-1], setting):
+        place[keys[-1]] = value
+
+
+def _places(table: dict[str, Any], keys: list[str], setting: str) -> Iterator[dict[str, Any]]:
+    """The tables that a path of keys leads to; several where it says `stages.*`."""
+    if not keys:
+        yield table
+        return
+    key, rest = keys[0], keys[1:]
+    inner = table.get(key, {})
+    if isinstance(inner, list):
+        names = [stage.get("name") for stage in inner]
+        wanted, rest = (rest or [""])[0], rest[1:]
+        if wanted == "*":
+            chosen = list(range(len(inner)))
+        elif wanted in names:
+            chosen = [names.index(wanted)]
+        elif wanted.isdecimal() and int(wanted) < len(inner):
+            chosen = [int(wanted)]
+        else:
+            raise UsageError(
+                f"--set {setting}: no {key}.{wanted}; there are {', '.join(map(str, names))}, "
+                f"0 to {len(inner) - 1}, and * for all"
+            )
+        for i in chosen:
+            yield from _places(inner[i], rest, setting)
+    elif isinstance(inner, dict):
+        yield from _places(table.setdefault(key, inner), rest, setting)
+    else:
+        raise UsageError(f"--set {setting}: {key} is {inner!r}, and has no settings below it")
+
+
+def with_steps(recipe: Recipe, steps: int) -> Recipe:
+    """The same with so many steps a stage; warm-up and growth shrink in proportion."""
+    stages = []
+    for stage in recipe.stages:
+        share = steps / stage.steps
+        losses = replace(stage.losses, growth=round(stage.losses.growth * share))
+        stages.append(
+            replace(stage, steps=steps, warmup=round(stage.warmup * share), losses=losses)
+        )
+    return replace(recipe, stages=tuple(stages))
