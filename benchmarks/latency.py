@@ -49,7 +49,7 @@ def main() -> None:
     held = corpus(given.data, [], cache, given.photos)
     documents = held.documents
     texts = held.questions[: given.questions + WARM]
-    print(f"{_machine()}; {held.what}, {_tokens(held):.0f} tokens each; model {held.model}")
+    print(f"{machine()}; {held.what}, {_tokens(held):.0f} tokens each; model {held.model}")
 
     encode = timed(load_encoder().encode_text, texts)
     asked = [held.asked(text) for text in texts]
@@ -121,7 +121,7 @@ def _tokens(held: Corpus) -> float:
     return float(np.mean([len(document.fields["stair"][0]) for document in held.documents]))
 
 
-def _machine() -> str:
+def machine() -> str:
     model = next(
         (
             line.partition(":")[2].strip()
