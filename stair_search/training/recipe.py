@@ -248,8 +248,11 @@ def _table(name: str, above: tuple[str, ...]) -> dict[str, Any]:
     return _merged(_table(str(beside) if beside.is_file() else base, (*above, name)), table)
 
 
+WHOLE = ("tower", "head", "rates")
+
+
 def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Tables inside are merged too, but for those that name a network: their settings are one.
+    """Tables inside are merged too, but for those whose settings are one thing.
 
     >>> _merged({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
     {'a': {'b': 3, 'c': 2}}
@@ -257,7 +260,7 @@ def _merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     found = dict(base)
     for key, value in over.items():
         old = found.get(key)
-        both = isinstance(old, dict) and isinstance(value, dict) and key != "tower"
+        both = isinstance(old, dict) and isinstance(value, dict) and key not in WHOLE
         found[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
     return found
 

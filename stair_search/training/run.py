@@ -82,7 +82,8 @@ def plan(recipe: Recipe, data: Data, run: Path) -> list[Plan]:
     from .step import chosen
 
     check(recipe, data, run)
-    model = start(recipe, data.train.captions)
+    with _quiet():
+        model = start(recipe, data.train.captions)
     total = sum(parameter.numel() for parameter in model.parameters())
     found = []
     for number, stage in enumerate(recipe.stages, 1):
@@ -424,6 +425,9 @@ def _quiet() -> Iterator[None]:
     """Libraries' warnings are not for those who train; ours are told in words."""
     import warnings
 
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
