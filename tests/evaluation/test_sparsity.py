@@ -107,3 +107,12 @@ def test_text_without_an_encoder_is_its_own_tokens(starter: Encoder) -> None:
     assert np.allclose(tokens.weights, 0.5)
     assert len(free.encode_texts([""])[0]) == 0
     assert free.fingerprint == starter.fingerprint
+
+
+def test_a_token_is_judged_by_the_photos_on_which_it_is_strongest() -> None:
+    captions = ["a dog"] * 12 + ["a cat"] * 12
+    pairs = Pairs([Path(str(i)) for i in range(24)], captions, list(range(24)))
+    rows = [{"dog": 1.0}] * 9 + [{"dog": 0.1}] * 3 + [{"dog": 0.5}] * 12
+    found = g.grounding(stack([WORDS.from_dict(r) for r in rows], 4), g.said(pairs, WORDS), WORDS)
+    assert found.tokens.tolist() == [WORDS.id("dog")]
+    assert found.precision.tolist() == [0.9]  # nine dogs, and the first of the cats
