@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stair_search.encoders.wordpiece import WordPiece
+from stair_search.errors import UsageError
 from stair_search.vocabulary import Vocabulary
 
 from .bootstrap import interval, replicates
@@ -139,9 +140,14 @@ def of_labels(
     vocabulary: Vocabulary,
     tokens: Vectors | None = None,
 ) -> Interpretability:
-    """The rank of each photo's class name. Raises ValueError for a name without a token."""
+    """The rank of each photo's class name. Raises UsageError for a name without a token."""
     cut = wordpiece(vocabulary)
     ids = [pieces(name, cut, vocabulary) for name in names]
+    if frozenset() in ids:
+        raise UsageError(
+            f"class name {names[ids.index(frozenset())]!r} has no token in the model's vocabulary; "
+            "give names in its language (--names)"
+        )
     return rank(photos, [(i, ids[label]) for i, label in enumerate(labels.tolist())], tokens)
 
 
@@ -157,8 +163,11 @@ def of_nouns(
     nouns: Sequence[Sequence[str]],
     vocabulary: Vocabulary,
     tokens: Vectors | None = None,
-) -> Nouns:
-    """nouns: of each photo's captions, see `nouns.nouns_of`; photos without any do not ask."""
+) -> Nouns | None:
+    """nouns: of each photo's captions, see `nouns.nouns_of`; photos without any do not ask.
+
+    None where no photo asks.
+    """
     cut = wordpiece(vocabulary)
     one: list[tuple[int, frozenset[int]]] = []
     each: list[tuple[int, frozenset[int]]] = []
@@ -171,4 +180,6 @@ def of_nouns(
         one.append((photo, every))
         each += [(photo, ids) for ids in said]
         aside += [every] * len(said)
+    if not one:
+        return None
     return Nouns(rank(photos, one, tokens), rank(photos, each, tokens, aside))

@@ -157,6 +157,41 @@ def test_a_table_of_models(
     assert refused.exit_code == 2 and "no tokens" in refused.stderr
 
 
+@pytest.mark.train
+def test_a_table_of_torch_models(cli: Cli, tmp_path: Path, package_photos: list[Path]) -> None:
+    """A dense and a sparse model as training leaves them, on words of their vocabulary."""
+    from stair_search.models import save_pretrained
+    from tests.models.tiny import model
+
+    for kind in ("stair", "clip", "stair-image"):
+        save_pretrained(model(kind), tmp_path / kind)
+    words = ["dog", "cat", "car"]
+    rows = [f"{p.name},a {words[i % 3]} on the beach" for i, p in enumerate(package_photos[:24])]
+    (tmp_path / "captions.csv").write_text("\n".join(["image,caption", *rows]))
+    for number, photo in enumerate(package_photos[:24]):
+        place = tmp_path / "classes" / ("dog", "cat", "red car")[number % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, place)
+    at = ["--pairs", tmp_path / "captions.csv", "--images", package_photos[0].parent]
+    models = [
+        f"--model={tmp_path / kind}" for kind in ("stair", "stair:mask", "clip", "stair-image")
+    ]
+    classes = ["--classes", tmp_path / "classes", "--templates", "name"]
+    result = cli("evaluate", "table", *models, *at, *classes, "--format", "json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)["rows"]
+    assert [row["text_encoder"] for row in found] == ["neural", "mask", "neural", "static"]
+    assert [row["retrieval"]["ranked_by"] for row in found] == [
+        "engine",
+        "engine",
+        "cosine",
+        "engine",
+    ]
+    for row in found:
+        assert row["interpretability"]["labels"]["tokens"] == 23
+        assert row["probe"]["test"] == 8 and row["classification"]["top-5"] == 100
+
+
 def test_a_protocol_with_another_number_of_photos_is_told_before_the_work(
     cli: Cli, pairs: Path, package_photos: list[Path]
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stair_search.encoders import Encoder
+from stair_search.errors import UsageError
 from stair_search.evaluation import interpretability as it
 from stair_search.evaluation.encode import encode_photos
 from stair_search.evaluation.nouns import nouns, nouns_of
@@ -57,13 +58,15 @@ def test_labels_of_several_pieces_take_their_best_one() -> None:
     for label, rank in (("dogs", 2), ("red sand", 3), ("cat", 8), ("dog's", 2)):
         found = it.of_labels(photos, np.array([0]), [label], WORDS)
         assert found.ranks.tolist() == [rank], label
-    with pytest.raises(ValueError, match="has no token"):
+    with pytest.raises(UsageError, match="class name \"''\" has no token"):
         it.of_labels(photos, np.array([0]), ["''"], WORDS)
 
 
 def test_true_nouns_do_not_beat_each_other() -> None:
     photos = stack([WORDS.from_dict({"dog": 3, "sand": 2, "red": 1, "beach": 0.5})], len(WORDS))
+    assert it.of_nouns(photos, [["xyz"]], WORDS) is None
     found = it.of_nouns(photos, [["dog", "sand", "beach", "xyz"]], WORDS)
+    assert found is not None
     assert found.any.ranks.tolist() == [1]
     assert found.each.ranks.tolist() == [1, 1, 2]
 

@@ -69,6 +69,8 @@ def command(
         if captioned is not None:
             photos = stack(encoded(encoder, captioned.photos, line), width)
             said = measured.of_nouns(photos, nouns_of(captioned), encoder.vocabulary, tokens)
+            if said is None:
+                raise UsageError(f"{pairs}: its captions have no noun that the model's tokens know")
             told["nouns"] = {"any": said.any.to_dict(seed), "each": said.each.to_dict(seed)}
     emit(format, told, lambda: _lines(told))
 
