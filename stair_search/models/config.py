@@ -103,7 +103,9 @@ class TextConfig:
 class ModelConfig:
     """kind: "stair" (two token heads), "clip" (two dense heads), "stair-image" (a text table).
 
-    temperature: the one that training starts with.
+    temperature: the one that training starts with. own_embeddings: the token heads' e is a table of
+    the model's own, which starts as the text tower's: it can be trained while the tower is frozen
+    and its states are kept. (A model without a text tower has its own table in any case.)
     """
 
     kind: Literal["stair", "clip", "stair-image"]
@@ -111,6 +113,7 @@ class ModelConfig:
     image: ImageConfig
     text: TextConfig
     temperature: float = 0.07
+    own_embeddings: bool = False
 
     def __post_init__(self) -> None:
         image, text = self.image, self.text
@@ -139,6 +142,10 @@ class ModelConfig:
                 f"the dense heads give {image.head.dimensions} and {text.head.dimensions} "
                 "dimensions: both sides need the same",
             )
+        _demand(
+            not self.own_embeddings or self.kind == "stair",
+            f"own_embeddings is for kind 'stair', not {self.kind!r}",
+        )
         _demand(text.length >= 3, f"text.length {text.length}: [CLS], [SEP] and one token are 3")
         _demand(image.size > 0, f"image.size {image.size}: a photo has at least one pixel")
         _demand(0 < image.crop <= 1, f"image.crop {image.crop} is a share, above 0 and at most 1")

@@ -64,6 +64,10 @@ class DualEncoder(nn.Module):
             self.own_tokens = OwnTokens(self.tokens, outputs)
         if text_tower is None:
             self.embeddings = nn.Embedding(len(tokens), config.image.head.dimensions)
+        elif config.own_embeddings:
+            self.embeddings = nn.Embedding.from_pretrained(
+                text_tower.embeddings.weight.detach().clone(), freeze=False
+            )
         self.image_head = self._head(image_tower.hidden, config.image.head)
         if text_tower is not None:
             assert config.text.head is not None
@@ -85,10 +89,10 @@ class DualEncoder(nn.Module):
         return TokenHead(hidden, self._embeddings(), None if whole else self.outputs, config)
 
     def _embeddings(self) -> nn.Embedding:
-        if self.text_tower is not None:
-            return self.text_tower.embeddings
-        assert self.embeddings is not None
-        return self.embeddings
+        if self.embeddings is not None:
+            return self.embeddings
+        assert self.text_tower is not None
+        return self.text_tower.embeddings
 
     # --- photos ---------------------------------------------------------------------------------
 
@@ -173,9 +177,10 @@ class DualEncoder(nn.Module):
     def parts(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by the names that a stage freezes.
 
-        "image" is "image_tower" and "image_head", "text" is "text_tower" (with "embeddings") and
-        "text_head" or the table. A token head of the image side is tied to "embeddings" too: the
-        image side as a whole stands still only where these are frozen as well.
+        "image" is "image_tower" and "image_head", "text" is "text_tower", "text_head" or the table,
+        and "embeddings" (the tower's, unless the model has its own). A token head of the image side
+        is tied to "embeddings" too: the image side as a whole stands still only where these are
+        frozen as well. Without a text tower they are on neither side.
         """
         image_tower, image_head = self.image_tower.parameters(), self.image_head.parameters()
         found: dict[str, list[nn.Parameter]] = {
@@ -193,6 +198,8 @@ class DualEncoder(nn.Module):
         }
         found["image"] = found["image_tower"] + found["image_head"]
         found["text"] = found["text_tower"] + found["text_head"]
+        if self.text_tower is not None and self.embeddings is not None:
+            found["text"] += found["embeddings"]
         return found
 
 
@@ -210,7 +217,6 @@ def build(
     where they do not fit the towers.
     """
     check_tokens(tokens)
-    ids = _output_ids(outputs, len(tokens))
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if image_tower is None:
@@ -219,6 +225,7 @@ def build(
             text_tower = TextTower(config.text.tower)
         if text_tower is not None:
             _check_fit(config, text_tower, len(tokens))
+        ids = _output_ids(outputs, len(tokens))
         return DualEncoder(config, tokens, ids, image_tower, text_tower)
 
 

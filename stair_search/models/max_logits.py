@@ -4,11 +4,15 @@
 
 For 256 photos of 197 positions and 30,522 outputs the scores alone take 6 GB in float32, and
 autograd keeps them for the way back. Here the vocabulary is cut into chunks; what is kept is each
-output's best position. The way back scatters a chunk's gradients to these positions and multiplies,
-as the plain form does, over the outputs whose gradient is not all zero: after a ReLU most are.
+output's best position.
 
-A masked position is never the best. Where all are masked the value is -inf. Among equal scores one
-position gets the whole gradient, the one that torch.max names; the plain form does the same.
+The way back needs no scores: an output's gradient goes to one position, so that both gradients are
+sums over at most b x o products instead of b x p x o, and gradients of zero cost nothing (after a
+ReLU most are zero). The sums are those of `embedding_bag`: sorted, hence the same in every run.
+
+A masked position is never the best. Where all are masked the value is -inf and has no gradient.
+Among equal scores one position gets the whole gradient, the one that torch.max names; the plain
+form does the same.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 
 def max_logits(
@@ -59,7 +64,7 @@ class _MaxLogits(torch.autograd.Function):
         o = len(weight)
         wide = torch.promote_types(hidden.dtype, torch.float32)
         values = hidden.new_empty(b, o, dtype=wide)
-        # positions are few: two bytes each are half of what values take, not twice
+        # two bytes a position: half of what values take
         best = torch.empty(
             b, o, dtype=torch.int16 if p < 2**15 else torch.int32, device=hidden.device
         )
@@ -69,36 +74,46 @@ class _MaxLogits(torch.autograd.Function):
             found = scores.masked_fill_(dark, -torch.inf).max(dim=1)
             values[:, at : at + chunk] = found.values
             best[:, at : at + chunk] = found.indices
-        ctx.save_for_backward(hidden, weight, best)
+        ctx.save_for_backward(hidden, mask, weight, best)
         ctx.chunk = chunk
         return values
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        hidden, weight, best = ctx.saved_tensors
+        hidden, mask, weight, best = ctx.saved_tensors
         b, p, h = hidden.shape
-        wide = torch.promote_types(hidden.dtype, torch.float32)
         flat = hidden.flatten(0, 1)
+        wide = torch.promote_types(hidden.dtype, torch.float32)
         to_hidden = torch.zeros(b * p, h, dtype=wide, device=hidden.device)
         to_weight = torch.zeros_like(weight)
-        # outputs that no row of the batch activates are skipped
-        there = gradient.any(dim=0).nonzero()[:, 0]
-        for part in there.split(ctx.chunk):
-            scattered = hidden.new_zeros(b, p, len(part))
-            scattered.scatter_(
-                1,
-                best[:, part].to(torch.int64)[:, None],
-                gradient[:, part].to(hidden.dtype)[:, None],
-            )
-            scattered = scattered.view(b * p, -1)
+        seen = mask.any(dim=1)[:, None]
+        for at in range(0, len(weight), ctx.chunk):
+            part = slice(at, at + ctx.chunk)
+            rows, outputs = ((gradient[:, part] != 0) & seen).nonzero(as_tuple=True)
+            if not len(rows):
+                continue
+            share = gradient[:, part][rows, outputs].to(hidden.dtype)
+            positions = rows * p + best[:, part][rows, outputs]
             if ctx.needs_input_grad[0]:
-                to_hidden += scattered @ weight[part]
+                to_hidden += _sums(positions, outputs, share, b * p, weight[part])
             if ctx.needs_input_grad[2]:
-                to_weight[part] = scattered.T @ flat
+                to_weight[part] = _sums(outputs, positions, share, len(weight[part]), flat)
         return (
             to_hidden.view(b, p, h).to(hidden.dtype) if ctx.needs_input_grad[0] else None,
             None,
             to_weight if ctx.needs_input_grad[2] else None,
             None,
         )
+
+
+def _sums(
+    into: torch.Tensor, rows: torch.Tensor, share: torch.Tensor, count: int, table: torch.Tensor
+) -> torch.Tensor:
+    """[count, h]: at place i the sum of share[n] * table[rows[n]] over all n with into[n] == i."""
+    order = into.argsort(stable=True)
+    ends = torch.bincount(into, minlength=count).cumsum(0)
+    starts = torch.cat([ends.new_zeros(1), ends[:-1]])
+    return functional.embedding_bag(
+        rows[order], table, starts, mode="sum", per_sample_weights=share[order]
+    )

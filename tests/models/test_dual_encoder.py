@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from stair_search.errors import ModelError
-from stair_search.models import build, similarity
+from stair_search.models import DualEncoder, build, similarity
 
 from .tiny import BERT, SIZE, TOKENS, config, model
 
@@ -80,14 +81,34 @@ def test_the_embedding_is_one_table_for_both_heads() -> None:
     assert table.grad is not None and bool(table.grad.any())
 
 
-@pytest.mark.parametrize("kind", ["stair", "clip", "stair-image"])
+@pytest.mark.parametrize("kind", ["stair", "clip", "stair-image", "own"])
 def test_parts_are_all_parameters_each_on_one_side(kind: str) -> None:
-    one = model(kind)
+    one = own_table() if kind == "own" else model(kind)
     parts = one.parts()
-    sides = [id(p) for name in ("image", "text", "temperature") for p in parts[name]]
+    names = ["image", "text", "temperature"]
     if kind == "stair-image":
-        sides += [id(p) for p in parts["embeddings"]]
+        names.append("embeddings")  # on neither side
+    sides = [id(p) for name in names for p in parts[name]]
     assert sorted(sides) == sorted(id(p) for p in one.parameters())
+
+
+def own_table() -> DualEncoder:
+    return build(replace(config(), own_embeddings=True), TOKENS)
+
+
+def test_a_table_of_its_own_starts_as_the_towers_and_parts_from_it() -> None:
+    one, tied = own_table(), build(config(), TOKENS)
+    ids, mask = one.tokenise(TEXTS)
+    for half in (one, tied):
+        half.eval()
+        states = half.text_states(ids, mask)
+        half.encode_text(states, ids, mask).sum().backward()
+    assert one.text_tower is not None
+    (table,) = one.parts()["embeddings"]
+    assert table is not one.text_tower.embeddings.weight
+    assert torch.equal(table, one.text_tower.embeddings.weight)
+    assert table.grad is not None and bool(table.grad.any())
+    assert "embeddings.weight" in one.state_dict()
 
 
 def test_temperature_stays_at_a_hundredth_and_can_come_back() -> None:
