@@ -73,7 +73,9 @@ class TextRecipe:
 @dataclass(frozen=True)
 class ModelRecipe:
     """least: tokens of the vocabulary that at least so many captions hold as words are the model's
-    outputs, without stop words and pieces of words; None for the whole vocabulary.
+    outputs, without stop words and pieces of words; None for the whole vocabulary. own_embeddings:
+    see `ModelConfig`. ridge: the token heads of frozen towers start at a ridge regression onto the
+    captions' words (see `ridge`), otherwise at random.
     """
 
     kind: Literal["stair", "clip", "stair-image"]
@@ -81,6 +83,8 @@ class ModelRecipe:
     text: TextRecipe
     temperature: float = 0.07
     least: int | None = None
+    own_embeddings: bool = False
+    ridge: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class Losses:
     steps of the stage. grounding: binary cross-entropy of the image side's scores against the words
     of a photo's captions. alike: share of the contrastive loss whose targets are not the pairs but
     how alike the captions are (cosine of the mean states of the text tower, over
-    alike_temperature): another photo's caption may fit, too.
+    alike_temperature): another photo's caption may fit, too. taught: the share whose targets are
+    the recipe's teachers', over taught_temperature.
     """
 
     flops_image: float = 0.0
@@ -100,6 +105,8 @@ class Losses:
     grounding: float = 0.0
     alike: float = 0.0
     alike_temperature: float = 0.1
+    taught: float = 0.0
+    taught_temperature: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,9 @@ class Recipe:
 
     views: ways to look at a photo, one drawn a sample: "plain", "flip", "crop" (a random part),
     "crop-flip"; where the tower is frozen a crop is cut once a photo, and several are told apart by
-    a number ("crop1"). log_every, validate_every, save_every: steps; logged are means over these.
+    a number ("crop1"). teachers: folders of models in torch form on the same towers as this
+    recipe's; the mean of their similarities is the target of losses.taught. log_every,
+    validate_every, save_every: steps; logged are means over these.
     """
 
     name: str
@@ -158,6 +167,7 @@ class Recipe:
     views: tuple[str, ...] = ("plain",)
     precision: Literal["fp32", "bf16"] = "fp32"
     workers: int = 0
+    teachers: tuple[str, ...] = ()
     seed: int = 0
     log_every: int = 10
     validate_every: int = 100
@@ -172,6 +182,12 @@ class Recipe:
         _demand(self.batch >= 2, f"batch {self.batch}: in-batch negatives need at least 2")
         for key in ("log_every", "validate_every", "save_every"):
             _demand(getattr(self, key) > 0, f"{key} {getattr(self, key)}: at least 1")
+        taught = [stage.name for stage in self.stages if stage.losses.taught]
+        _demand(
+            bool(self.teachers) == bool(taught),
+            f"teachers {list(self.teachers)} and stages that are taught ({taught}): either both or "
+            "none; name teachers by --set 'teachers=[\"runs/clip/stages/1-dense/model\"]'",
+        )
         _demand(
             self.save_every % self.log_every == 0,
             f"save_every {self.save_every} is no multiple of log_every {self.log_every}: a resumed "

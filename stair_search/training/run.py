@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from stair_search.models import DualEncoder
 
-    from .samples import Captions
+    from .samples import Captions, Samples
     from .watch import Validator
 
 Tell = Callable[[str], None]
@@ -213,7 +213,7 @@ class _Running:
         self.open_photo, self.tell, self.device = open_photo, tell, device
 
     def train(self) -> dict[str, Any]:
-        from stair_search.models.files import save_pretrained
+        from stair_search.models.files import from_pretrained, save_pretrained
 
         from .step import Step
         from .trainer import StageTrainer
@@ -221,8 +221,11 @@ class _Running:
         model = self._model()
         self.folder.mkdir(parents=True, exist_ok=True)
         samples, prior, validator = self._samples(model)
+        if self.number == 1 and self.recipe.model.ridge:
+            self._to_ridge(model, samples)
+        teachers = [from_pretrained(folder) for folder in self.recipe.teachers]
         trainer = StageTrainer(
-            Step(model, self.stage, prior),
+            Step(model, self.stage, prior, teachers if self.stage.losses.taught else ()),
             self.recipe,
             self.number,
             samples,
@@ -262,7 +265,7 @@ class _Running:
         before = self.recipe.stages[self.number - 2]
         return from_pretrained(model_folder(self.run, before, self.number - 1))
 
-    def _samples(self, model: DualEncoder) -> tuple[Any, torch.Tensor | None, Any]:
+    def _samples(self, model: DualEncoder) -> tuple[Samples, torch.Tensor | None, Any]:
         from .data import Draws
         from .samples import Samples, tokenised, words_of
         from .watch import Validator
@@ -279,7 +282,8 @@ class _Running:
             self.tell(
                 f"batches of {draws.batch}: there are no more photos (recipe: {recipe.batch})"
             )
-        words = words_of(model, data.train, captions) if self.stage.losses.grounding else None
+        grounded = self.stage.losses.grounding or (self.number == 1 and recipe.model.ridge)
+        words = words_of(model, data.train, captions) if grounded else None
         samples = Samples(
             draws,
             self._photos(model, data.train.photos, recipe.views),
@@ -293,6 +297,23 @@ class _Running:
             texts = self._texts(model, tokenised(model, held.captions, None))
             validator = lambda device: Validator(held, photos, texts, device)  # noqa: E731
         return samples, words.prior if words else None, validator
+
+    def _to_ridge(self, model: DualEncoder, samples: Samples) -> None:
+        """Both heads start at a ridge regression onto the words of the photos' captions."""
+        from stair_search.models.token_head import TokenHead
+
+        from .ridge import start_at_ridge, word_targets
+
+        images, texts, words = samples.means()
+        for head, states, owner in (
+            (model.image_head, images, None),
+            (model.text_head, texts, self.data.train.owner),
+        ):
+            if isinstance(head, TokenHead):
+                if states is None or words is None:
+                    raise UsageError("model.ridge: both towers have to be frozen in all stages")
+                self.tell("a ridge regression onto the captions' words, where the heads start")
+                start_at_ridge(head, states, word_targets(head, words, owner))
 
     def _photos(self, model: DualEncoder, paths: list[Path], views: tuple[str, ...]) -> Any:
         from .features import image_states

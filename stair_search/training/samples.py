@@ -6,6 +6,7 @@ Axes: b pairs of this device, p positions, t text tokens, h hidden, o outputs, s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,6 +88,16 @@ class Photos:
         ]
         return {"pixels": torch.from_numpy(np.stack(seen))}
 
+    def means(self) -> torch.Tensor | None:
+        """float32 [n, h] of the first view, over positions; None of a tower that is trained."""
+        if self._states is None:
+            return None
+        rows = [
+            self._states[0][at : at + TOKENISED].astype(np.float32).mean(1)
+            for at in range(0, len(self._paths), TOKENISED)
+        ]
+        return torch.from_numpy(np.concatenate(rows))
+
 
 class Texts:
     """Captions as a step wants them: ids and mask, with states where the tower is frozen."""
@@ -105,6 +116,14 @@ class Texts:
                 hidden[row, : len(own)] = torch.from_numpy(np.ascontiguousarray(own))
             found["text_hidden"] = hidden
         return found
+
+    def means(self) -> torch.Tensor | None:
+        """float32 [m, h] over each caption's tokens; None of a tower that is trained."""
+        if self._states is None:
+            return None
+        hidden, starts = self._states
+        rows = [hidden[a:b].astype(np.float32).mean(0) for a, b in pairwise(starts.tolist())]
+        return torch.from_numpy(np.stack(rows))
 
 
 class Words(NamedTuple):
@@ -163,6 +182,10 @@ class Samples(Dataset):
 
     def __len__(self) -> int:
         return self._length
+
+    def means(self) -> tuple[torch.Tensor | None, torch.Tensor | None, Words | None]:
+        """Mean states of all photos [n, h] and captions [m, h], float32, where they are kept."""
+        return self._photos.means(), self._texts.means(), self._words
 
     def __getitem__(self, number: int) -> Batch:
         return self.__getitems__([number])

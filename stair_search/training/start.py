@@ -48,6 +48,7 @@ def start(recipe: Recipe, captions: Sequence[str]) -> DualEncoder:
         image=replace(config, head=wanted.image.head),
         text=_text(wanted, text),
         temperature=wanted.temperature,
+        own_embeddings=wanted.own_embeddings,
     )
     return build(
         model,

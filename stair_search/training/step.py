@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from stair_search.models import DualEncoder, States
 
 from . import losses
+from .losses import unit
 from .recipe import Stage
 from .samples import Batch, image_states_of, text_states_of
 from .schedules import quadratic_growth
@@ -35,9 +37,16 @@ class Step(nn.Module):
     `losses.grounding`.
     """
 
-    def __init__(self, model: DualEncoder, stage: Stage, prior: Tensor | None) -> None:
+    def __init__(
+        self,
+        model: DualEncoder,
+        stage: Stage,
+        prior: Tensor | None,
+        teachers: Sequence[DualEncoder] = (),
+    ) -> None:
         super().__init__()
         self.model, self.stage, self.at = model, stage, 0
+        self._teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
         self.register_buffer("prior", prior, persistent=False)
         choose(model, stage)
 
@@ -60,6 +69,9 @@ class Step(nn.Module):
             of = losses.scores(image, text, 1 / model.temperature)
             terms = {"contrastive": losses.contrastive(of)}
             total = terms["contrastive"]
+            if wanted.taught:
+                terms["taught"] = losses.distillation(of, self._taught(batch))
+                total = (1 - wanted.taught) * total + wanted.taught * terms["taught"]
             if wanted.alike:
                 assert states is not None
                 said = pooled(states)
@@ -83,6 +95,18 @@ class Step(nn.Module):
         there = [image.detach() > 0, text.detach() > 0]
         active = torch.stack([side.sum(1).float().mean() for side in there])
         return Stepped(total, told, active, torch.stack([side.any(0) for side in there]))
+
+    @torch.no_grad()
+    def _taught(self, batch: Batch) -> losses.Scores:
+        """The teachers' mean cosine, over their temperature."""
+        image, text = [], []
+        for teacher in self._teachers:
+            teacher.to(batch["ids"].device)
+            states = text_states_of(teacher, batch)
+            image.append(unit(teacher.encode_image(image_states_of(teacher, batch))))
+            text.append(unit(teacher.encode_text(states, batch["ids"], batch["mask"])))
+        scale = 1 / self.stage.losses.taught_temperature
+        return losses.scores(torch.cat(image, 1), torch.cat(text, 1), scale)
 
     def _image(self, states: States) -> tuple[Tensor, Tensor | None]:
         if not self.stage.losses.grounding:
