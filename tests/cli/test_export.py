@@ -88,3 +88,23 @@ def test_a_dense_model_is_refused_where_an_index_is_written_or_asked(
         result = cli(*args, "--model", tmp_path / "clip")
         assert result.exit_code == 4, result.stderr
         assert "gives dense vectors of 12 numbers, no tokens" in result.stderr
+
+
+def test_what_the_model_indexed_is_found_by_its_light_form(
+    cli: Cli, trained: Path, package_photos: list[Path], tmp_path: Path
+) -> None:
+    url = ("--url", f"sqlite:{tmp_path / 'stair.db'}")
+    job = ("--job", str(tmp_path / "job"))
+    result = cli("ingest", *package_photos[:3], *url, *job, "--model", trained, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["indexed"] == 3
+    cli("export", trained, "--out", tmp_path / "light")
+    ask = ("search", "--image", package_photos[0], *url, "--format", "json", "--model")
+    by_torch, by_light = (
+        json.loads(cli(*ask, one).stdout) for one in (trained, tmp_path / "light")
+    )
+    assert by_light["hits"] and [hit["id"] for hit in by_light["hits"]] == [
+        hit["id"] for hit in by_torch["hits"]
+    ]
+    for one, other in zip(by_light["hits"], by_torch["hits"], strict=True):
+        assert one["score"] == pytest.approx(other["score"], abs=1e-4)
