@@ -167,7 +167,7 @@ def tower_hash(tower: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(tower.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
