@@ -34,6 +34,10 @@ from .vectors import stack
 BULK = 500
 
 
+def _silent(done: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Retrieval:
     """ranks: of every question; owner: for each caption the place of its photo.
@@ -106,15 +110,23 @@ def measure(
     photos: Encoded,
     url: str | None = None,
     gallery: Gallery = ALL,
-    progress: Progress = lambda done: None,
+    progress: Progress = _silent,
+    ranked: Progress = _silent,
 ) -> Retrieval:
     """photos: what the encoder gave for `pairs.photos`. url: SQLite file, a passing one if None.
 
-    progress: is told how many captions are encoded. Raises UsageError where the pairs are not
+    progress, ranked: are told how many captions are encoded and how many questions, of photos and
+    captions, the engine has answered. Raises UsageError where the pairs are not
     those of the gallery.
     """
     return measure_encoded(
-        encoder, pairs, photos, encode_texts(encoder, pairs.captions, progress), url, gallery
+        encoder,
+        pairs,
+        photos,
+        encode_texts(encoder, pairs.captions, progress),
+        url,
+        gallery,
+        ranked,
     )
 
 
@@ -125,6 +137,7 @@ def measure_encoded(
     captions: Encoded,
     url: str | None = None,
     gallery: Gallery = ALL,
+    ranked: Progress = _silent,
 ) -> Retrieval:
     """captions: what the encoder gave for `pairs.captions`, all of them."""
     wanted, places = chosen(pairs, gallery)
@@ -134,12 +147,19 @@ def measure_encoded(
     forth: list[NDArray[np.int64]] = []
     back: list[NDArray[np.int64]] = []
     order: list[int] = []
+    answered = 0
+
+    def told(more: int) -> None:
+        nonlocal answered
+        answered += more
+        ranked(answered)
+
     for number, fold in enumerate(parts):
         left, right = _take(photos, fold.photos), _take(captions, fold.captions)
         if dense:
             found = ranks(stack(left, 0), stack(right, 0), fold.owner)
         else:
-            found = _engine_ranks(encoder, left, right, fold.owner, url, f"-{number}")
+            found = _engine_ranks(encoder, left, right, fold.owner, url, f"-{number}", told)
         forth.append(found.text_to_image)
         back.append(found.image_to_text)
         order += fold.captions
@@ -171,6 +191,7 @@ def _engine_ranks(
     owner: Sequence[int],
     url: str | None,
     suffix: str,
+    told: Progress,
 ) -> Ranks:
     owned: list[set[int]] = [set() for _ in photos]
     for caption, photo in enumerate(owner):
@@ -180,10 +201,12 @@ def _engine_ranks(
         try:
             return Ranks(
                 ranks_of(
-                    _rank(engine, f"photos{suffix}", encoder, photos, captions),
+                    _rank(engine, f"photos{suffix}", encoder, photos, captions, told),
                     [{photo} for photo in owner],
                 ),
-                ranks_of(_rank(engine, f"captions{suffix}", encoder, captions, photos), owned),
+                ranks_of(
+                    _rank(engine, f"captions{suffix}", encoder, captions, photos, told), owned
+                ),
             )
         finally:
             engine.close()
@@ -195,8 +218,9 @@ def _rank(
     encoder: Encoder,
     documents: Sequence[TokenWeights],
     questions: Iterable[TokenWeights],
+    told: Progress,
 ) -> list[list[int]]:
-    """For each question the documents' places, best first."""
+    """For each question the documents' places, best first; told: of each question, 1."""
     fields, vocabulary, model = Fields(), encoder.vocabulary, encoder.fingerprint
     engine.create(index, index_body("sqlite", fields))
     for at in range(0, len(documents), BULK):
@@ -216,6 +240,7 @@ def _rank(
         query = question(vocabulary.to_dict(tokens), model=model) if len(tokens) else None
         hits = engine.search(index, query, max(CUTS), why=False).hits if query else []
         found.append([int(hit.id) for hit in hits])
+        told(1)
     return found
 
 

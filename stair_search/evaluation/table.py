@@ -97,20 +97,30 @@ def make_row(
     classes: Classes | None,
     seed: int = 0,
     tell: Tell = lambda text: None,
+    like: Row | None = None,
 ) -> Row:
-    """name: what the row is called; tell: is told what is done."""
+    """name: what the row is called; tell: is told what is done.
+
+    like: an earlier row of the same model and photos, with another text encoder. For sparse models
+    what photos alone decide (probe, labels, nouns) is taken from it.
+    """
     width = len(encoder.vocabulary)
     tokens = token_vectors(encoder, lambda done: tell(f"{name}: {done} of {width} tokens encoded"))
     found: dict[str, Any] = {}
     if captioned is not None:
-        found |= _captioned(name, encoder, captioned, tokens, tell)
+        found |= _captioned(name, encoder, captioned, tokens, tell, like)
     if classes is not None:
-        found |= _classes(name, encoder, classes, tokens, seed, tell)
+        found |= _classes(name, encoder, classes, tokens, seed, tell, like)
     return Row(name, encoder.fingerprint, text_encoder(encoder), **found)
 
 
 def _captioned(
-    name: str, encoder: Encoder, given: Captioned, tokens: Vectors | None, tell: Tell
+    name: str,
+    encoder: Encoder,
+    given: Captioned,
+    tokens: Vectors | None,
+    tell: Tell,
+    like: Row | None,
 ) -> dict[str, Any]:
     pairs = given.pairs
     captions = encode_texts(
@@ -118,14 +128,23 @@ def _captioned(
         pairs.captions,
         lambda done: tell(f"{name}: {done} of {len(pairs.captions)} captions encoded"),
     )
-    tell(f"{name}: retrieval")
     vocabulary = encoder.vocabulary
     images = stack(given.photos, len(vocabulary))
     found: dict[str, Any] = {
-        "retrieval": measure_encoded(encoder, pairs, given.photos, captions, gallery=given.gallery)
+        "retrieval": measure_encoded(
+            encoder,
+            pairs,
+            given.photos,
+            captions,
+            gallery=given.gallery,
+            ranked=lambda done: tell(f"{name}: {done} questions answered"),
+        )
     }
-    tell(f"{name}: nouns of captions")
-    found["nouns"] = of_nouns(images, nouns_of(pairs), vocabulary, tokens)
+    if like is not None and tokens is None:
+        found["nouns"] = like.nouns
+    else:
+        tell(f"{name}: nouns of captions")
+        found["nouns"] = of_nouns(images, nouns_of(pairs), vocabulary, tokens)
     if is_sparse(images):
         texts = stack(captions, len(vocabulary))
         found["sparsity"] = sparsity(images, texts).to_dict(vocabulary)
@@ -148,21 +167,29 @@ def grounded(images: Vectors, texts: Vectors, pairs: Pairs, encoder: Encoder) ->
 
 
 def _classes(
-    name: str, encoder: Encoder, given: Classes, tokens: Vectors | None, seed: int, tell: Tell
+    name: str,
+    encoder: Encoder,
+    given: Classes,
+    tokens: Vectors | None,
+    seed: int,
+    tell: Tell,
+    like: Row | None,
 ) -> dict[str, Any]:
     data, vocabulary = given.data, encoder.vocabulary
     photos = stack(given.photos, len(vocabulary))
-    tell(f"{name}: linear probe")
     train, test = parts(data, seed)
-    probed = probe(photos, data.labels, train, test, seed)
-    tell(f"{name}: classes")
     # where the data has a training part of its own, the figures without training are of the rest
     held = np.arange(len(data.labels)) if data.trained is None else test
+    tell(f"{name}: classes")
     vectors = class_vectors(encoder, data.names, given.templates)
+    classified = classify(photos[held], vectors, data.labels[held], len(given.templates))
+    if like is not None and tokens is None:
+        return {"classification": classified, "labels": like.labels, "probe": like.probe}
+    tell(f"{name}: linear probe")
     return {
-        "classification": classify(photos[held], vectors, data.labels[held], len(given.templates)),
+        "classification": classified,
         "labels": of_labels(photos[held], data.labels[held], data.names, vocabulary, tokens),
-        "probe": probed,
+        "probe": probe(photos, data.labels, train, test, seed),
     }
 
 

@@ -109,3 +109,16 @@ def test_nouns_are_things_that_several_captions_name() -> None:
     pairs = Pairs([Path("1"), Path("2")], captions, [0, 0, 0, 1])
     assert nouns_of(pairs) == [["dog", "beach"], ["cat"]]
     assert nouns_of(pairs, least=1)[0] == ["dog", "sand", "beach"]
+
+
+@pytest.mark.slow
+def test_the_starter_names_what_tiny_imagenet_shows(starter: Encoder, shared_data: Path) -> None:
+    """Every tenth photo. Beside the figure belongs that its tower was trained on ImageNet."""
+    from stair_search.evaluation.labelled import read_labelled
+
+    data = read_labelled(shared_data / "tiny-imagenet")
+    assert (len(data.photos), len(data.names)) == (2000, 200)
+    data = data.part(np.arange(2000) % 10 == 0)
+    photos = stack(encode_photos(starter, data.photos, decode), 30522)
+    found = it.of_labels(photos, data.labels, data.names, starter.vocabulary)
+    assert found.top(100) > 20 and found.top(1) < found.top(10) < found.top(100)

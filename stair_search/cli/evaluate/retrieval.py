@@ -57,6 +57,9 @@ def command(
             photos,
             gallery=gallery(protocol),
             progress=lambda done: line.tell(f"{done} of {len(wanted.captions)} captions encoded"),
+            ranked=lambda done: line.tell(
+                f"{done} of {len(wanted.photos) + len(wanted.captions)} questions answered"
+            ),
         )
     told = found.to_dict(seed)
     emit(format, told, lambda: _lines(told))

@@ -97,6 +97,7 @@ def command(
                     data and table.Classes(data, seen[f"{encoder.fingerprint} Labelled"], prompts),
                     seed,
                     line.tell,
+                    next((row for row in rows if row.model == encoder.fingerprint), None),
                 )
             )
     told = {
