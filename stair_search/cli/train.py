@@ -99,7 +99,7 @@ def command(
     """
     from ..training.data import read_data
     from ..training.recipe import load
-    from ..training.run import plan, train
+    from ..training.run import is_first, plan, train
     from .photos import open_photo
 
     chosen = load(recipe, settings, seed)
@@ -120,7 +120,8 @@ def command(
                 line.tell(text)
 
         found = train(chosen, data, out, open_photo, cache=cache, device=device, tell=tell)
-    emit(format, found.to_dict(), lambda: _result(found), rows=None)
+    if is_first():
+        emit(format, found.to_dict(), lambda: _result(found))
 
 
 def _planned(recipe: Recipe, data: Data, run: Path, stages: list[Plan]) -> dict[str, Any]:

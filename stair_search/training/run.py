@@ -110,9 +110,9 @@ def train(
     data), ModelError, TrainingError.
     """
     check(recipe, data, run)
+    tell = tell if is_first() else lambda line: None
     with _quiet(), _alone(run):
-        first = _is_first()
-        if first:
+        if is_first():
             run.mkdir(parents=True, exist_ok=True)
             _note(recipe, data, run)
         _together()
@@ -247,7 +247,7 @@ class _Running:
             "validation": self._last_validation(),
             "finished": True,
         }
-        if _is_first():
+        if is_first():
             save_pretrained(model.eval(), self.folder / "model", self._card(about, model))
             shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
             write_json(self.folder / "stage.json", about)
@@ -409,7 +409,8 @@ def _device() -> str:
     return str(PartialState().device)
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
+    """Whether this process is the one that writes and talks."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -426,7 +427,7 @@ def _alone(run: Path) -> Iterator[None]:
     """No second run writes into the same folder."""
     import filelock
 
-    if not _is_first():
+    if not is_first():
         yield
         return
     run.mkdir(parents=True, exist_ok=True)
