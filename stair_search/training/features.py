@@ -98,7 +98,8 @@ def _look_at_all(
             return None
 
     growing = _Growing(cache, key, len(photos))
-    model.to(device).image_tower.eval()
+    # channels last: how pixels come, and convolutions are half again as quick
+    model.to(device).image_tower.to(memory_format=torch.channels_last).eval()
     started, first = time.monotonic(), growing.done
     with ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0)))) as pool, torch.inference_mode():
         for at in range(first, len(photos), BATCH):
