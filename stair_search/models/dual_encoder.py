@@ -217,10 +217,16 @@ def build(
     where they do not fit the towers.
     """
     check_tokens(tokens)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    # the CPU's numbers alone: weights are made there, and a GPU's stay where they were
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
         if image_tower is None:
             image_tower = ImageTower(config.image)
+        elif image_tower.grid != config.image.grid:
+            raise ModelError(
+                f"image.grid is {config.image.grid}, the tower given was made for "
+                f"{image_tower.grid}"
+            )
         if text_tower is None and config.text.tower is not None:
             text_tower = TextTower(config.text.tower)
         if text_tower is not None:

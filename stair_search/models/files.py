@@ -45,7 +45,7 @@ def save_pretrained(model: DualEncoder, folder: str | Path, card: str | None = N
     """
     target = Path(folder).absolute()
     _refuse_foreign(target)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(part, ignore_errors=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -177,22 +179,37 @@ def _tower_config(settings: Any) -> TowerConfig:
     )
 
 
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Without transformers' bar over weights that are read in a moment."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _read_network(folder: Path, config: TowerConfig) -> Any:
     from transformers import AutoModel
 
     if not (folder / SHARDS).is_file():
         local_folder(folder, (WEIGHTS,))
     try:
-        network, found = AutoModel.from_pretrained(
-            folder,
-            config=_configuration(config),
-            dtype=torch.float32,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # told below, in one line
-            output_loading_info=True,
-        )
+        with _no_bar():
+            network, found = AutoModel.from_pretrained(
+                folder,
+                config=_configuration(config),
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # told below, in one line
+                output_loading_info=True,
+            )
     except Exception as error:  # of many kinds
         raise ModelError(f"{folder} cannot be read by transformers: {error}") from None
     missing = sorted(key for key in found["missing_keys"] if not key.startswith("pooler."))

@@ -8,8 +8,9 @@ import torch
 
 from stair_search.errors import ModelError
 from stair_search.models import DualEncoder, build, similarity
+from stair_search.models.towers import ImageTower
 
-from .tiny import BERT, SIZE, TOKENS, config, model
+from .tiny import BERT, SIZE, TOKENS, config, image_config, model
 
 pytestmark = pytest.mark.train
 TEXTS = ["a dog on the beach", "Red cars, red car. of the"]
@@ -125,6 +126,20 @@ def test_the_same_seed_gives_the_same_model() -> None:
     first, again, other = (build(config(), TOKENS, seed=seed) for seed in (1, 1, 2))
     states = [m.image_head.dense.weight for m in (first, again, other)]
     assert torch.equal(states[0], states[1]) and not torch.equal(states[0], states[2])
+
+
+def test_building_leaves_the_random_numbers_of_others_alone() -> None:
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    build(config(), TOKENS, seed=1)
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_a_tower_of_another_grid_is_refused() -> None:
+    tower = ImageTower(image_config(grid=2))
+    with pytest.raises(ModelError, match=r"image\.grid is None, the tower given was made for 2"):
+        build(config(), TOKENS, image_tower=tower)
 
 
 def test_a_vocabulary_that_does_not_fit_the_tower_is_refused_with_both_sizes() -> None:

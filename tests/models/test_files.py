@@ -104,6 +104,14 @@ def test_a_folder_of_other_things_is_not_replaced(tmp_path: Path) -> None:
         save_pretrained(model(), tmp_path / "holiday.jpg")
 
 
+def test_what_a_killed_save_left_is_swept_by_the_next(tmp_path: Path) -> None:
+    (tmp_path / ".m.part").mkdir()
+    (tmp_path / ".m.part" / "model.safetensors").write_bytes(b"half")
+    save_pretrained(model(), tmp_path / "m")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+    assert from_pretrained(tmp_path / "m").config.kind == "stair"
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     save_pretrained(model(), tmp_path)
     assert from_pretrained(tmp_path).config.kind == "stair"
