@@ -182,6 +182,20 @@ class Recipe:
         _demand(self.batch >= 2, f"batch {self.batch}: in-batch negatives need at least 2")
         for key in ("log_every", "validate_every", "save_every"):
             _demand(getattr(self, key) > 0, f"{key} {getattr(self, key)}: at least 1")
+        if self.model.kind == "clip":
+            for stage in self.stages:
+                wanted = stage.losses
+                _demand(
+                    not (wanted.flops_image or wanted.flops_text or wanted.grounding)
+                    and not stage.own_only,
+                    f"stage {stage.name!r}: a dense model has no tokens, so no own_only, "
+                    "losses.flops_image, losses.flops_text or losses.grounding",
+                )
+        if self.model.kind == "stair-image":
+            _demand(
+                not any(stage.losses.alike for stage in self.stages) and not self.model.ridge,
+                "losses.alike and model.ridge need a text tower",
+            )
         taught = [stage.name for stage in self.stages if stage.losses.taught]
         _demand(
             bool(self.teachers) == bool(taught),

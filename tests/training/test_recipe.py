@@ -68,6 +68,8 @@ def test_settings_reach_every_depth() -> None:
         ("save_every=3", "no multiple of log_every"),
         ("model.kind=dense", "known are 'stair', 'clip', 'stair-image'"),
         ("stages.0.losses.taught=0.5", "either both or none"),
+        ("model.kind=clip", "a dense model has no tokens"),
+        ("model.kind=stair-image", "need a text tower"),
         ("batch", "expected KEY=VALUE"),
         ("batch.size=3", "batch is 256, and has no settings below it"),
     ],

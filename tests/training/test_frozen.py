@@ -1,0 +1,151 @@
+"""Heads on frozen towers: kept states, a start at the ridge, own embeddings, dense teachers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stair_search.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from stair_search.training.data import Data
+    from stair_search.training.recipe import Recipe
+    from stair_search.training.run import Result
+else:
+    torch = pytest.importorskip("torch")
+
+from stair_search.training.recipe import from_table
+from stair_search.training.ridge import start_at_ridge
+from stair_search.training.start import start
+from stair_search.training.step import chosen, is_frozen
+from stair_search.training.trainer import optimiser
+
+pytestmark = pytest.mark.train
+
+HEADS = 'stages.*.trains=["image_head", "text_head", "embeddings", "temperature"]'
+DENSE = ("model.image.head.kind=dense", "model.text.head.kind=dense")
+
+
+def never(path: Path) -> Any:
+    raise AssertionError(f"{path} was opened again")
+
+
+def lines(result: Result, stage: str) -> list[dict[str, Any]]:
+    text = (result.run / "stages" / stage / "log.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_frozen_towers_are_asked_once_and_teach(
+    tiny: Callable[..., Recipe], go: Callable[..., Result], tmp_path: Path
+) -> None:
+    from stair_search.models.files import from_pretrained
+
+    plain = ("every_stage.losses={}", "stages.*.own_only=false", "stages.*.freezes=[]")
+    heads = 'stages.*.trains=["image_head", "text_head", "temperature"]'
+    clip = tiny("model.kind=clip", *DENSE, *plain, heads, "stages.*.steps=2")
+    dense = go(clip, tmp_path / "clip")
+    assert {"contrastive"} == set(lines(dense, "1-masked")[0]["terms"])
+    assert "active_tokens" not in lines(dense, "1-masked")[0]
+
+    settings = ["model.own_embeddings=true", "model.ridge=true", "model.least=2", HEADS]
+    taught = ["stages.*.losses.taught=0.9", f'teachers=["{dense.model}"]']
+    told: list[str] = []
+    sparse = go(tiny(*settings, *taught), tmp_path / "stair", open_photo=never, tell=told.append)
+    assert any("ridge" in line for line in told)
+    assert {"taught", "contrastive"} <= set(lines(sparse, "3-joint")[0]["terms"])
+    before = start(tiny(*settings), ["a red chair", "a red chair"])
+    after = from_pretrained(sparse.model)
+    for tower in ("image_tower", "text_tower"):
+        old, new = (getattr(model, tower).state_dict() for model in (before, after))
+        assert all(torch.equal(value, new[name]) for name, value in old.items())
+    assert before.embeddings is not None and after.embeddings is not None
+    assert not torch.equal(before.embeddings.weight, after.embeddings.weight)
+    assert after.outputs is not None and len(after.outputs) < 20
+
+
+def test_a_tower_is_frozen_where_no_stage_trains_it(tiny: Callable[..., Recipe]) -> None:
+    recipe = tiny()
+    model = start(recipe, [])
+    assert not is_frozen(model, "image_tower", recipe.stages)
+    assert is_frozen(model, "image_tower", recipe.stages[1:2])
+    heads = tiny(HEADS)
+    assert is_frozen(model, "image_tower", heads.stages)
+    # the tower reads the very table that the heads train
+    assert not is_frozen(model, "text_tower", heads.stages)
+    own = tiny(HEADS, "model.own_embeddings=true")
+    assert is_frozen(start(own, []), "text_tower", own.stages)
+
+
+def test_rates_and_decay_by_parameter(tiny: Callable[..., Recipe]) -> None:
+    from stair_search.training.step import Step
+
+    recipe = tiny("stages.*.rates={bias=5.0, embeddings=0.5}", "stages.*.optimiser=lamb")
+    model = start(recipe, [])
+    stage = recipe.stages[0]
+    groups = optimiser(Step(model, stage, None), stage).param_groups
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+    assert len(found) == len(chosen(model, stage)) == len(list(model.parameters()))
+    assert model.text_head is not None
+    assert found[id(model.image_head.bias)] == found[id(model.text_head.bias)] == (5e-3, 0.0)
+    assert found[id(model.parts()["embeddings"][0])] == (5e-4, 0.01)
+    assert found[id(model.image_head.dense.weight)] == (1e-3, 0.01)
+    assert found[id(model.image_head.dense.bias)] == (1e-3, 0.0)
+    assert found[id(model.log_temperature)] == (1e-3, 0.0)
+
+
+def test_the_head_starts_as_the_regression() -> None:
+    """Scores of the started head rank tokens as a ridge regression of its own does."""
+    from stair_search.models import HeadConfig, States
+    from stair_search.models.token_head import TokenHead
+
+    torch.manual_seed(0)
+    head = TokenHead(16, torch.nn.Embedding(200, 64), None, HeadConfig(top_k=20))
+    states = torch.randn(400, 16) * 3 + 5
+    with torch.no_grad():
+        targets = states @ torch.randn(16, 64)
+        start_at_ridge(head, states, targets)
+        e = head.table().double()
+        found = head.logits(States(states[:, None], torch.ones(400, 1, dtype=torch.bool)))
+        x = (states - states.mean(0)).double() / (states.std(0) + 1e-3).double()
+        y = (targets - targets.mean(0)).double()
+        a = torch.linalg.solve(x.T @ x + 3840 * torch.eye(16), x.T @ y)
+        expected = x @ a @ torch.linalg.inv(e.T @ e + torch.eye(64)) @ e.T
+    assert 15 < (found > 0).sum(1).float().mean() < 25
+    alike = torch.corrcoef(torch.stack([found.double().flatten(), expected.flatten()]))[0, 1]
+    assert alike > 0.9
+
+
+def test_a_ridge_needs_frozen_towers(
+    tiny: Callable[..., Recipe], go: Callable[..., Result]
+) -> None:
+    with pytest.raises(UsageError, match=r"model\.ridge: both towers have to be frozen"):
+        go(tiny("model.ridge=true"))
+
+
+def test_without_a_text_tower(
+    tiny: Callable[..., Recipe], go: Callable[..., Result], tmp_path: Path
+) -> None:
+    for kind in ("mask", "weights", "expansion"):
+        settings = (
+            "model.kind=stair-image",
+            f"model.text.table={{kind='{kind}', rank=4}}",
+            "model.image.head={dimensions=8}",
+            'stages=[{name="one", steps=2, rate=1e-3, trains=["image","text","embeddings"]}]',
+        )
+        found = go(tiny(*settings), tmp_path / kind)
+        assert found.stages[0]["kind"] == "stair-image"
+
+
+def test_towers_are_named_or_described(tiny: Callable[..., Recipe], data: Data) -> None:
+    table = tiny().to_dict()
+    table["model"]["image"]["backbone"] = "efficientnet-lite0"
+    with pytest.raises(UsageError, match="names a backbone or describes a tower"):
+        start(from_table(table, "mine"), data.train.captions)
+    with pytest.raises(UsageError, match="no word stands in 99 captions or more"):
+        start(tiny("model.least=99"), data.train.captions)
