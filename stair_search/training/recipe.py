@@ -93,18 +93,15 @@ class Losses:
 
     flops_image, flops_text: lambda of Eq. 7, which grows quadratically over the first `growth`
     steps of the stage. grounding: binary cross-entropy of the image side's scores against the words
-    of a photo's captions. alike: share of the contrastive loss whose targets are not the pairs but
-    how alike the captions are (cosine of the mean states of the text tower, over
-    alike_temperature): another photo's caption may fit, too. taught: the share whose targets are
-    the recipe's teachers', over taught_temperature.
+    of a photo's captions. taught: the share of the contrastive loss whose targets are not the
+    pairs but the recipe's teachers' similarities, over taught_temperature: another photo's caption
+    may fit, too.
     """
 
     flops_image: float = 0.0
     flops_text: float = 0.0
     growth: int = 0
     grounding: float = 0.0
-    alike: float = 0.0
-    alike_temperature: float = 0.1
     taught: float = 0.0
     taught_temperature: float = 0.05
 
@@ -192,10 +189,7 @@ class Recipe:
                     "losses.flops_image, losses.flops_text or losses.grounding",
                 )
         if self.model.kind == "stair-image":
-            _demand(
-                not any(stage.losses.alike for stage in self.stages) and not self.model.ridge,
-                "losses.alike and model.ridge need a text tower",
-            )
+            _demand(not self.model.ridge, "model.ridge needs a text tower")
         taught = [stage.name for stage in self.stages if stage.losses.taught]
         _demand(
             bool(self.teachers) == bool(taught),

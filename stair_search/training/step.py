@@ -72,12 +72,6 @@ class Step(nn.Module):
             if wanted.taught:
                 terms["taught"] = losses.distillation(of, self._taught(batch))
                 total = (1 - wanted.taught) * total + wanted.taught * terms["taught"]
-            if wanted.alike:
-                assert states is not None
-                said = pooled(states)
-                alike = losses.scores(said, said, 1 / wanted.alike_temperature)
-                terms["alike"] = losses.distillation(of, alike)
-                total = (1 - wanted.alike) * total + wanted.alike * terms["alike"]
             share = quadratic_growth(self.at, wanted.growth)
             if wanted.flops_image:
                 terms["flops_image"] = losses.flops(image)
@@ -113,12 +107,6 @@ class Step(nn.Module):
             return self.model.encode_image(states), None
         logits = self.model.image_head.logits(states)
         return self.model.image_head.weights(logits), logits
-
-
-def pooled(states: States) -> Tensor:
-    """The mean over a text's positions, without gradients: float32 [b, h]."""
-    there = states.mask[..., None].float()
-    return ((states.hidden.detach().float() * there).sum(1)) / there.sum(1).clamp(min=1)
 
 
 def chosen(model: DualEncoder, stage: Stage) -> list[nn.Parameter]:
