@@ -86,9 +86,11 @@ def measure_runs(
     nouns = [] if held_out is None else nouns_of(held_out.pairs)
     stages: list[StageReport] = []
     for series, run in runs.items():
-        dense = _json(run / "run.json")["recipe"]["model"]["kind"] == "clip"
+        recipe = _json(run / "run.json")["recipe"]
+        dense = recipe["model"]["kind"] == "clip"
         folders = finished(run)
         for folder in folders:
+            wanted = recipe["stages"][int(folder.name.split("-")[0]) - 1]
             name = f"{series} {folder.name}" if len(folders) > 1 else series
             measures = None
             if held_out is not None:
@@ -96,14 +98,21 @@ def measure_runs(
                 encoder = load_any_encoder(str(model))
                 photos = _photos(encoder, name, held_out.pairs, decode, tell)
                 measures = measure(
-                    encoder, photos, held_out.pairs, nouns, _outputs(folder / "model")
+                    encoder,
+                    photos,
+                    held_out.pairs,
+                    nouns,
+                    _outputs(folder / "model"),
+                    wanted["own_only"],
                 )
                 for place, photo in enumerate(shown):
                     if not isinstance(photos, np.ndarray):
                         told = encoder.vocabulary.to_dict(photos[photo])
                         tokens[place][name] = dict(list(told.items())[:KEPT_TOKENS])
             about, log = _json(folder / "stage.json"), _log(folder / "log.jsonl")
-            stages.append(_stage(name, series, dense, about, log, measures))
+            stages.append(
+                _stage(name, series, dense, about, _settings(recipe, wanted), log, measures)
+            )
     if held_out is None:
         return stages, []
     return stages, [
@@ -122,6 +131,12 @@ def facts(about: Mapping[str, Any]) -> list[tuple[str, str]]:
             value = ", ".join(f"{name} {_flat(inner)}" for name, inner in value.items())
         told.append((key.replace("_", " "), str(value)))
     return told
+
+
+def facts_of_versions(run: Path) -> list[tuple[str, str]]:
+    """Of the libraries that the run was trained with."""
+    versions = _json(run / "run.json").get("versions", {})
+    return [("Versions", ", ".join(f"{name} {version}" for name, version in versions.items()))]
 
 
 def stage_warnings(stages: Sequence[StageReport]) -> list[str]:
@@ -182,13 +197,14 @@ def _stage(
     series: str,
     dense: bool,
     about: Mapping[str, Any],
+    settings: dict[str, str],
     log: Sequence[Mapping[str, Any]],
     measures: Measures | None,
 ) -> StageReport:
     terms: dict[str, list[tuple[float, float]]] = {}
     validation: dict[str, list[tuple[float, float]]] = {}
     penalty: dict[str, float] = {}
-    warnings: dict[str, None] = {}
+    last: dict[bool, list[str]] = {}
     for line in log:
         step = float(line["step"])
         for term, value in line.get("terms", {}).items():
@@ -196,18 +212,19 @@ def _stage(
         for key, value in _leaves(line.get("validation", {})):
             validation.setdefault(key, []).append((step, _number(value)))
         penalty |= line.get("lambda", {})
-        warnings |= dict.fromkeys(line.get("warnings", []))
+        last["validation" in line] = line.get("warnings", [])
     return StageReport(
         name,
         series,
         dense,
         int(about["steps"]),
         float(about["seconds"]),
-        {key: _flat(value) for key, value in about.get("settings", {}).items()},
+        settings,
         penalty,
         terms,
         validation,
-        list(warnings),
+        # those of the end: a model that was sick and recovered is well
+        list(dict.fromkeys(warning for found in last.values() for warning in found)),
         measures,
     )
 
@@ -222,6 +239,17 @@ def _shown(
 
 def _width(interval: Interval) -> float:
     return interval.high - interval.low
+
+
+def _settings(recipe: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, str]:
+    """Of a stage, those that people compare."""
+    frozen = [part for part in stage["trains"] if part not in stage["freezes"]]
+    return {
+        "batch": str(recipe["batch"]),
+        "rate": f"{stage['rate']:g}",
+        "trains": " ".join(frozen),
+        **({"captions": "own tokens only"} if stage["own_only"] else {}),
+    }
 
 
 def _outputs(model: Path) -> int | None:

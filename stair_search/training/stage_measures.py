@@ -17,6 +17,7 @@ from stair_search.evaluation.encode import encode_texts
 from stair_search.evaluation.pairs import Pairs
 from stair_search.evaluation.protocols import Encoded, Encoder
 from stair_search.evaluation.vectors import stack
+from stair_search.tokens import TokenWeights
 
 from .report_page import Interval, Measures, Recall, Sparsity, Words
 
@@ -64,11 +65,19 @@ def measure(
     pairs: Pairs,
     nouns: Sequence[Sequence[str]],
     outputs: int | None,
+    own_only: bool = False,
 ) -> Measures:
     """photos: what the encoder gave for `pairs.photos`. nouns: of each photo's captions. outputs:
-    how many tokens the model can give, None of a dense one.
+    how many tokens the model can give, None of a dense one. own_only: captions are masked to their
+    own tokens (Eq. 8), as the stage was trained.
     """
     captions = encode_texts(encoder, pairs.captions)
+    if own_only and not isinstance(captions, np.ndarray):
+        cut = interpretability.wordpiece(encoder.vocabulary)
+        captions = [
+            _only(tokens, cut.encode(caption))
+            for tokens, caption in zip(captions, pairs.captions, strict=True)
+        ]
     width = len(encoder.vocabulary.tokens)
     left, right = stack(photos, width), stack(captions, width)
     ranks = retrieval.ranks(left, right, pairs.owner)
@@ -92,6 +101,11 @@ def measure(
     )
 
 
+def _only(tokens: TokenWeights, own: Sequence[int]) -> TokenWeights:
+    kept = np.isin(tokens.ids, list(own))
+    return TokenWeights(tokens.ids[kept], tokens.weights[kept])
+
+
 def _recall(ranks: Any, ends: dict[str, Any]) -> Recall:
     values = retrieval.Recalls.of(ranks).to_dict()
     return Recall(*(Interval(value, *ends[name]) for name, value in values.items()))
@@ -99,12 +113,11 @@ def _recall(ranks: Any, ends: dict[str, Any]) -> Recall:
 
 def _words(encoder: Encoder, photos: Any, nouns: Sequence[Sequence[str]]) -> Words | None:
     """None where no caption has a noun that the vocabulary knows."""
-    try:
-        found = interpretability.of_nouns(
-            photos, nouns, encoder.vocabulary, interpretability.token_vectors(encoder)
-        ).any
-    except ValueError:
+    tokens = interpretability.token_vectors(encoder)
+    nouns_found = interpretability.of_nouns(photos, nouns, encoder.vocabulary, tokens)
+    if nouns_found is None:
         return None
+    found = nouns_found.any
     drawn = replicates(found.ranks[:, None] <= np.array([1, 10]))
     first, ten = (Interval(found.top(k), *interval(drawn[:, i])) for i, k in enumerate((1, 10)))
     return Words(first, ten, len(found.ranks))

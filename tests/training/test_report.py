@@ -46,7 +46,11 @@ def make_run(folder: Path, kind: str, names: list[str]) -> Path:
         ]
         lines = [json.dumps(entry) for entry in entries]
         (stage / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 3')  # killed while writing
-    about = {"name": "tiny", "recipe": {"model": {"kind": kind}}, "seed": 7, "device": "cpu"}
+    stage_of = {"rate": 0.1, "trains": ["image", "text"], "freezes": ["text"]}
+    stages = [stage_of | {"own_only": "masked" in name} for name in names]
+    stages += [stages[-1]] * 9  # "10-joint"
+    recipe = {"model": {"kind": kind}, "stages": stages, "batch": 8}
+    about = {"name": "tiny", "recipe": recipe, "seed": 7, "device": "cpu"}
     (folder / "run.json").write_text(json.dumps(about))
     return folder
 
@@ -63,7 +67,13 @@ def test_a_run_is_reported_stage_by_stage(tmp_path: Path, held_out: HeldOut) -> 
     assert stage.terms == {"contrastive": [(10.0, 2.0), (20.0, 1.0)]}  # the later one counts
     assert stage.validation == {"text to image R@1": [(20.0, 10.0)]}
     assert stage.penalty == {"image": 1e-3, "text": 2e-3}
-    assert "run 1-masked: collapsed" in report.warnings
+    assert report.warnings[0] == "run 1-masked: collapsed"
+    assert stage.settings == {
+        "batch": "8",
+        "rate": "0.1",
+        "trains": "image",
+        "captions": "own tokens only",
+    }
     assert ("seed", "7") in report.facts
     assert json.loads((run / "report.json").read_text())["stages"][2]["measures"]["photos"] == 12
     html = (run / "report.html").read_text("utf-8")
@@ -73,9 +83,9 @@ def test_a_run_is_reported_stage_by_stage(tmp_path: Path, held_out: HeldOut) -> 
 
 def test_figures_are_those_of_the_engine(tmp_path: Path, held_out: HeldOut) -> None:
     """Ranked by cosine here, by the embedded engine there; ties fall against the model here."""
-    run = make_run(tmp_path / "run", "stair", ["1-masked"])
+    run = make_run(tmp_path / "run", "stair", ["1-joint"])
     ((stage,), photos) = measure_runs({"STAIR": run}, held_out, decode, lambda text: None)
-    encoder = load_encoder(str(run / "stages" / "1-masked" / "model"))
+    encoder = load_encoder(str(run / "stages" / "1-joint" / "model"))
     encoded = encode_photos(encoder, held_out.pairs.photos, decode)
     engine = measure_by_engine(encoder, held_out.pairs, encoded)
     assert stage.measures is not None and stage.measures.sparsity is not None
@@ -87,6 +97,15 @@ def test_figures_are_those_of_the_engine(tmp_path: Path, held_out: HeldOut) -> N
     assert stage.measures.sparsity.outputs == len(tiny.TOKENS)
     assert photos[0].tokens["STAIR"] == encoder.vocabulary.to_dict(encoded[0])
     assert photos[0].captions == held_out.pairs.captions[:2]
+
+
+def test_captions_are_masked_where_they_were_in_training(tmp_path: Path, held_out: HeldOut) -> None:
+    run = make_run(tmp_path / "run", "stair", ["1-masked", "2-joint"])
+    stages, _ = measure_runs({"STAIR": run}, held_out, decode, lambda text: None)
+    masked, free = (stage.measures.sparsity for stage in stages if stage.measures)
+    assert masked is not None and free is not None
+    assert max(masked.text) <= 5 and min(free.text) > 5  # "dog on the beach" has four
+    assert masked.image == free.image
 
 
 def test_a_dense_baseline_stands_beside(tmp_path: Path, held_out: HeldOut) -> None:

@@ -1,0 +1,86 @@
+"""The two recipes of `adapt`: STAIR in three stages, and CLIP with the same towers, data and steps.
+
+Both start from shipped recipes; what `adapt` chose is put in as `train --set` would.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from .adapt_plan import Choice, Unfreeze
+from .recipe import Recipe, Stage, load
+
+STAIR, CLIP = "small", "small-clip"
+LOGGED, CHECKED = 40, 4
+"""Log lines of the shortest stage, and of these each how manieth is followed by a validation."""
+
+TOWER_SHARE = 0.05
+"""Of the heads' learning rate, where published towers are trained too: 5e-5, as BERT and ViT are
+fine-tuned with.
+"""
+
+
+def recipes(
+    name: str, backbone: str, text_backbone: str, seed: int, choice: Choice
+) -> tuple[Recipe, Recipe]:
+    """name: of the model. Raises UsageError, ModelError."""
+    log_every = max(1, min(choice.steps) // LOGGED)
+    told: dict[str, Any] = {
+        "model.image.backbone": backbone,
+        "model.text.backbone": text_backbone,
+        "batch": choice.batch,
+        "precision": choice.precision,
+        "views": list(choice.views),
+        "log_every": log_every,
+        "validate_every": CHECKED * log_every,
+        "save_every": CHECKED * log_every,
+    }
+    if choice.unfreeze == "all":
+        # Both are for towers that stand still: a ridge regression from their states, and a table of
+        # embeddings that may move while theirs may not.
+        told |= {"model.ridge": False, "model.own_embeddings": False}
+    outputs = {"model.least": choice.least} if choice.least else {}
+    stair = load(STAIR, _settings(told | outputs | {"name": name}), seed)
+    clip = load(CLIP, _settings(told | {"name": f"{name}-clip"}), seed)
+    return (
+        _staged(stair, choice.steps, choice.unfreeze),
+        _staged(clip, (choice.total,), choice.unfreeze),
+    )
+
+
+def _settings(told: dict[str, Any]) -> list[str]:
+    """JSON's strings, numbers and lists are TOML's too."""
+    return [f"{key}={json.dumps(value)}" for key, value in told.items()]
+
+
+def _staged(recipe: Recipe, steps: tuple[int, ...], unfreeze: Unfreeze) -> Recipe:
+    stages = zip(recipe.stages, steps, strict=True)
+    return replace(recipe, stages=tuple(_stage(stage, n, unfreeze) for stage, n in stages))
+
+
+def _stage(stage: Stage, steps: int, unfreeze: Unfreeze) -> Stage:
+    """Warm-up and the growth of λ shrink or stretch with the steps."""
+    share = steps / stage.steps
+    return replace(
+        stage,
+        steps=steps,
+        rate=stage.rate if unfreeze == "none" else TOWER_SHARE * stage.rate,
+        warmup=round(stage.warmup * share),
+        losses=replace(stage.losses, growth=round(stage.losses.growth * share)),
+        trains=_parts(stage.trains, unfreeze),
+        freezes=_parts(stage.freezes, unfreeze),
+    )
+
+
+def _parts(parts: tuple[str, ...], unfreeze: Unfreeze) -> tuple[str, ...]:
+    """Where towers are trained, what a stage says of a head holds for its tower too.
+
+    >>> _parts(("image_head", "temperature"), "all")
+    ('image', 'temperature')
+    """
+    if unfreeze == "none":
+        return parts
+    whole = {f"{side}_head": f"{side}" for side in ("image", "text")}
+    return tuple(dict.fromkeys(whole.get(part, part) for part in parts))
