@@ -40,6 +40,7 @@ INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
 READER_GONE = 141  # as a shell reports a process that SIGPIPE ended
 BUG = 70  # EX_SOFTWARE
 EVALUATION = ("matplotlib", "scipy", "sklearn", "textblob")
+TRAIN = ("torch", "transformers", "timm", "accelerate", "safetensors", "tokenizers", "tensorboard")
 
 ENDING = """\
 Settings come from an option, else the environment (STAIR_SEARCH_INDEX, STAIR_SEARCH_SEARCH_SIZE and
@@ -110,6 +111,9 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
             code = UsageError.exit_code
         case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in EVALUATION:
             message = f"{name} is not installed: pip install 'stair-search[evaluation]'"
+            code = UsageError.exit_code
+        case ModuleNotFoundError(name=str(name)) if name.partition(".")[0] in TRAIN:
+            message = f"{name} is not installed: pip install 'stair-search[train]'"
             code = UsageError.exit_code
         case OSError():
             place = f"{error.filename}: " if error.filename else ""

@@ -56,7 +56,7 @@ def test_no_command_deletes() -> None:
 
 
 def test_every_writing_command_has_a_dry_run() -> None:
-    for path in ("ingest", "job retry", "index create"):
+    for path in ("ingest", "job retry", "index create", "train", "adapt"):
         (context,) = [
             c
             for c in LEAVES

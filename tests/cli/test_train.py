@@ -94,3 +94,14 @@ def test_listing_takes_no_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "small" in done.stdout
+
+
+def test_training_without_torch_says_what_to_install(options: list[object]) -> None:
+    command = [str(part) for part in ["train", TINY, *options]]
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from stair_search.cli import main; main({command!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "torch is not installed: pip install 'stair-search[train]'" in done.stderr
