@@ -73,7 +73,13 @@ UNUSED = 1
 @click.option("--steps", type=click.IntRange(min=3), help="Steps of STAIR's three stages together.")
 @click.option("--batch", type=click.IntRange(min=2), help="Pairs of a step.")
 @click.option("--threads", type=click.IntRange(min=1), help="Of the CPU.  [default: all]")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of weights, draws and the held-out photos.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Print what would be done, and how long it would take."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,8 @@ def command(
 
     Stages follow each other; each leaves its model in the run's folder, beside a log of the loss's
     terms, of active and dead tokens and of R@K on held-back photos (also for TensorBoard). Killed
-    at any moment, the same command goes on with the same losses.
+    at any moment, the same command goes on with the same losses. At its end it measures every
+    stage on the held-back photos, and writes report.html into the folder.
 
     Several GPUs or machines: start it by `accelerate launch`. The batch is split over them. The
     negatives of a pair are the other pairs of its step, over all devices.
@@ -120,8 +122,21 @@ def command(
                 line.tell(text)
 
         found = train(chosen, data, out, open_photo, cache=cache, device=device, tell=tell)
+        if os.environ.get("RANK", "0") == "0":
+            _report(out, data, val_split, line)
     if is_first():
         emit(format, found.to_dict(), lambda: _result(found))
+
+
+def _report(run: Path, data: Data, val_split: str | None, line: ProgressLine) -> None:
+    """report.html and report.json, of the photos that were held back."""
+    from ..ingest.decode import decode
+    from ..training.report import write_report
+    from ..training.stage_measures import evenly
+
+    held = data.validation
+    held_out = None if held is None else evenly(held, val_split or "val")
+    write_report(run, held_out, decode, line.tell)
 
 
 def _planned(recipe: Recipe, data: Data, run: Path, stages: list[Plan]) -> dict[str, Any]:
@@ -160,3 +175,4 @@ def _result(found: Result) -> Iterator[str]:
         rows.append((*about, f"{stage['loss']:.3f}", *recalls))
     yield from columns(rows)
     yield one_line(f"the model is in {found.model}")
+    yield one_line(f"the report is {found.run / 'report.html'}")
