@@ -1,0 +1,1 @@
+"""STAIR against its rivals: the same photos, captions, frozen towers and steps; several seeds."""

@@ -1,0 +1,173 @@
+"""`python -m benchmarks.family`: STAIR, its stages, single-stage, CLIP and STAIR without a text
+encoder, trained by the recipes `small*` on the same photos, captions, frozen towers and steps, over
+several seeds, and measured on the test splits.
+
+    python -m benchmarks.family                      all tables; trains what is not trained yet
+    python -m benchmarks.family --lambdas            the ablation of the FLOPs weight
+    python -m benchmarks.family --figures docs       Figures 4, 7 and 8 of the paper from these runs
+
+A run that was stopped goes on where it was; what is measured is kept beside its model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from stair_search.ingest.decode import decode
+from stair_search.training.data import read_data
+from stair_search.training.recipe import load
+from stair_search.training.run import Result, model_folder, train
+
+from . import data, figures, tables
+from .measure import Told, masked, measured
+
+log = logging.getLogger(__name__)
+
+RUNS = Path("~/.cache/stair-search/family")
+TABLE = "model.text.table.kind="
+
+
+class Run(NamedTuple):
+    """A recipe and what is set in it. stages: names of its stages' rows; the last is the model."""
+
+    recipe: str
+    stages: tuple[str, ...]
+    settings: tuple[str, ...] = ()
+
+
+FAMILY = {
+    "clip": Run("small-clip", ("CLIP, 512-d",)),
+    "single": Run("small-single-stage", ("STAIR single-stage",)),
+    "stair": Run("small", ("STAIR stage 1", "STAIR stage 2", "STAIR")),
+    "taught": Run("small-taught", ("STAIR taught by CLIP",)),
+    "text-free-mask": Run("small-text-free", ("STAIR text-free, mask",), (TABLE + "mask",)),
+    "text-free-weights": Run(
+        "small-text-free", ("STAIR text-free, weights",), (TABLE + "weights",)
+    ),
+    "text-free-expansion": Run("small-text-free", ("STAIR text-free, expansion",)),
+}
+LAMBDAS = ("1e-2", "1e-3", "1e-4", "0.0")
+
+
+class Place(NamedTuple):
+    """data: the photos; runs: models and figures; cache: states of frozen towers."""
+
+    data: Path
+    runs: Path
+    cache: Path
+    split: str
+
+
+def trained(name: str, run: Run, seed: int, place: Place) -> Result:
+    log.info("%s, seed %d", name, seed)
+    pairs = place.runs / "pairs.csv"
+    if not pairs.exists():
+        data.write_pairs(place.data, pairs)
+    return train(
+        load(run.recipe, run.settings, seed),
+        read_data(pairs, place.data),
+        place.runs / f"{name}-{seed}",
+        lambda path: decode(path.read_bytes()),
+        cache=place.cache,
+        tell=log.debug,
+    )
+
+
+def family(names: Mapping[str, Run], seeds: int, place: Place) -> tuple[tables.Rows, Seconds]:
+    """What was measured of every stage, and the seconds that its training took."""
+    rows: dict[str, list[Told]] = {}
+    seconds: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        for name, run in names.items():
+            result = trained(name, run, seed, place)
+            for number, row in enumerate(run.stages, 1):
+                stage = load(run.recipe, run.settings).stages[number - 1]
+                model = model_folder(result.run, stage, number)
+                rows.setdefault(row, []).append(
+                    measured(row, model, place.data, place.cache, place.split)
+                )
+                spent = sum(stage["seconds"] for stage in result.stages[:number])
+                seconds.setdefault(row, []).append(spent)
+            if name == "stair":
+                mask = masked(result.model, place.data, place.cache, place.split)
+                rows.setdefault("STAIR, its tokens as a mask", []).append(mask)
+    return rows, seconds
+
+
+Seconds = Mapping[str, list[float]]
+
+
+def told(rows: tables.Rows, seconds: Seconds) -> Iterator[str]:
+    for name in data.SETS:
+        photos = next(iter(rows.values()))[0][name]["retrieval"]
+        yield f"\n### {name}: {photos['images']} photos, {photos['captions']} captions\n"
+        yield from tables.retrieval(rows, name)
+        yield "\n" + tables.ahead(rows, name, "STAIR", "CLIP, 512-d")
+        yield f"\nA photo's best noun among 30,522 tokens, {name}\n"
+        yield from tables.interpretability(rows, name, "any")
+    yield f"\n### {data.CLASSES}: the tower was trained on ImageNet, which holds these classes\n"
+    yield from tables.classes(rows)
+    yield "\nThe class's name among 30,522 tokens\n"
+    yield from tables.interpretability(rows, data.CLASSES, "labels")
+    yield "\n### Text-encoder-free: share of the full model's mR\n"
+    yield from tables.shares(rows, "STAIR", data.SETS)
+    yield "\n### Seconds of training\n"
+    for row, spent in seconds.items():
+        yield f"- {row}: {tables.spread(spent)}"
+
+
+def lambdas(place: Place) -> tables.Rows:
+    """One seed of three stages for each weight, that of both sides."""
+    rows = {}
+    for value in LAMBDAS:
+        sides = [f"stages.*.losses.flops_{side}={value}" for side in ("image", "text")]
+        # without a hard limit: what the loss alone makes sparse
+        limits = [f"model.{side}.head.top_k=1524" for side in ("image", "text")]
+        run = Run("small", (f"λ {value}",), (*sides, *limits))
+        result = trained(f"lambda-{value}", run, 0, place)
+        rows[f"λ {value}"] = [
+            measured(f"λ {value}", result.model, place.data, place.cache, place.split, False)
+        ]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="STAIR against its rivals.")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--runs", type=Path, default=RUNS)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--only", nargs="*", choices=list(FAMILY), help="of the family, in parts")
+    parser.add_argument("--lambdas", action="store_true")
+    parser.add_argument("--figures", type=Path, help="a folder for the paper's figures")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    runs = arguments.runs.expanduser()
+    place = Place(arguments.data.resolve(), runs, runs / "states", arguments.split)
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+        f"split {place.split!r}; percent, mean ± deviation over seeds"
+    )
+    if arguments.lambdas:
+        found = lambdas(place)
+        for name in data.SETS:
+            print(f"\n### {name}\n")
+            print("\n".join(tables.retrieval(found, name)))
+        return
+    chosen = {name: FAMILY[name] for name in arguments.only or FAMILY}
+    rows, seconds = family(chosen, arguments.seeds, place)
+    if arguments.figures:
+        shown = trained("stair", FAMILY["stair"], 0, place).model
+        figures.draw(rows, lambdas(place), shown, place.cache, arguments.figures)
+        return
+    print("\n".join(told(rows, seconds)))
+
+
+if __name__ == "__main__":
+    main()
