@@ -131,9 +131,11 @@ def command(
 def _report(run: Path, data: Data, val_split: str | None, line: ProgressLine) -> None:
     """report.html and report.json, of the photos that were held back."""
     from ..ingest.decode import decode
-    from ..training.report import write_report
+    from ..training.report import is_current, write_report
     from ..training.stage_measures import evenly
 
+    if is_current(run):
+        return
     held = data.validation
     held_out = None if held is None else evenly(held, val_split or "val")
     write_report(run, held_out, decode, line.tell)

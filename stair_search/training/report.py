@@ -67,6 +67,15 @@ def write_report(
     return report
 
 
+def is_current(run: Path) -> bool:
+    """Whether a run's report was written after its last stage ended."""
+    try:
+        written = (run / "report.html").stat().st_mtime_ns
+    except OSError:
+        return False
+    return all(written >= (f / "stage.json").stat().st_mtime_ns for f in finished(run))
+
+
 def save(report: Report, folder: Path) -> None:
     """report.json, then report.html; each whole or not at all."""
     told = json.dumps(report.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)

@@ -45,8 +45,11 @@ def test_a_run_by_command(cli: Cli, options: list[object], tmp_path: Path) -> No
         assert list(stage) == ["name", "steps", "seconds", "loss", "validation"]
         assert stage["steps"] == 2
         assert set(stage["validation"]["text_to_image"]) == {"R@1", "R@5", "R@10"}
+    report = tmp_path / "run" / "report.html"
+    assert "run 3-joint" in report.read_text("utf-8")
+    written = report.stat().st_mtime_ns
     again = cli(*command)
-    assert again.exit_code == 0
+    assert again.exit_code == 0 and report.stat().st_mtime_ns == written
     assert f"the model is in {found['model']}" in again.stdout
     assert cli(*command, "--dry-run").stdout.count("already trained") == 3
     other = cli(*command, "--seed", 5)
