@@ -16,7 +16,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -329,15 +329,3 @@ def _places(table: dict[str, Any], keys: list[str], setting: str) -> Iterator[di
         yield from _places(table.setdefault(key, inner), rest, setting)
     else:
         raise UsageError(f"--set {setting}: {key} is {inner!r}, and has no settings below it")
-
-
-def with_steps(recipe: Recipe, steps: int) -> Recipe:
-    """The same with so many steps a stage; warm-up and growth shrink in proportion."""
-    stages = []
-    for stage in recipe.stages:
-        share = steps / stage.steps
-        losses = replace(stage.losses, growth=round(stage.losses.growth * share))
-        stages.append(
-            replace(stage, steps=steps, warmup=round(stage.warmup * share), losses=losses)
-        )
-    return replace(recipe, stages=tuple(stages))

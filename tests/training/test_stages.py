@@ -13,7 +13,7 @@ import pytest
 
 from stair_search.errors import TrainingError, UsageError
 
-from .conftest import TINY, open_photo
+from .conftest import open_photo
 
 if TYPE_CHECKING:
     import torch
@@ -239,7 +239,3 @@ def test_the_paper_is_the_paper() -> None:
     assert [stage["steps"] for stage in clip["stages"]] == [600_000]
     for part in ("tower", "size", "mean"):
         assert clip["model"]["image"][part] == paper["model"]["image"][part]
-
-
-def test_the_tiny_recipe_is_a_recipe() -> None:
-    assert TINY.is_file()
