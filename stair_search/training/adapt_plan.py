@@ -133,11 +133,8 @@ def choose(data: Data, machine: Machine, wish: Wish) -> Choice:
     why.append("each photo as it is and mirrored")
     precision: Literal["fp32", "bf16"] = "bf16" if machine.device == "cuda" else "fp32"
     least = _least(data)
-    why.append(
-        f"tokens that at least {least} captions hold can be given"
-        if least
-        else "the whole vocabulary can be given"
-    )
+    many = f"at least {least} captions hold" if least > 1 else "any caption holds"
+    why.append(f"tokens that {many} can be given")
     steps, reason = _default_steps(data, batch)
     if wish.steps is not None:
         steps, reason = wish.steps, f"{wish.steps:,} steps: as you asked"

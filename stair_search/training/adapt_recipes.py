@@ -41,8 +41,7 @@ def recipes(
         # Both are for towers that stand still: a ridge regression from their states, and a table of
         # embeddings that may move while theirs may not.
         told |= {"model.ridge": False, "model.own_embeddings": False}
-    outputs = {"model.least": choice.least} if choice.least else {}
-    stair = load(STAIR, _settings(told | outputs | {"name": name}), seed)
+    stair = load(STAIR, _settings(told | {"model.least": choice.least, "name": name}), seed)
     clip = load(CLIP, _settings(told | {"name": f"{name}-clip"}), seed)
     return (
         _staged(stair, choice.steps, choice.unfreeze),
