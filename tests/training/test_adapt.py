@@ -106,6 +106,7 @@ def test_the_same_call_again_changes_nothing(adapted: Options) -> None:
     assert times() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["STAIR: stage 2", "CLIP: stage 1", "tracing the text side"])
 def test_stopped_anywhere_it_ends_as_if_it_had_not_been(
     tmp_path: Path, adapted: Options, planned: Plan, at: str
@@ -198,6 +199,7 @@ def test_minutes_become_steps(tmp_path: Path, options: Options) -> None:
         plan(dataclasses.replace(short, minutes=0.01), open_photo, threads=1)
 
 
+@pytest.mark.slow
 def test_trained_towers_learn(tmp_path: Path, options: Options) -> None:
     there = dataclasses.replace(options, unfreeze="all", out=tmp_path / "all")
     adapt(there, plan(there, open_photo, threads=1), open_photo, decode)
