@@ -106,6 +106,8 @@ def measure_runs(
                 model = folder / "model"
                 encoder = load_any_encoder(str(model))
                 photos = _photos(encoder, name, held_out.pairs, decode, tell)
+                asked = ", each token of the vocabulary is asked for" if dense else ""
+                tell(f"{name}: measuring{asked}")
                 measures = measure(
                     encoder,
                     photos,
