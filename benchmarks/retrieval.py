@@ -110,7 +110,9 @@ def main() -> None:
     log.info("baselines: dense 512-d and ridge, on features of the training photos")
     words = pipeline.read_words(cache)
     training = join([read_captioned(data / name, "train") for name in pipeline.DATA_SETS])
-    lexicon = make_lexicon(words.tokens, words.wordpiece, training.captions, pipeline.LEAST_CAPTIONS)
+    lexicon = make_lexicon(
+        words.tokens, words.wordpiece, training.captions, pipeline.LEAST_CAPTIONS
+    )
     known, statistics = pipeline.examples(training, pipeline.VIEWS, words, lexicon, cache)
     dense = train_dense(known)
     rarity = -np.log(lexicon.share[lexicon.place])
