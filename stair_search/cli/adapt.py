@@ -61,8 +61,9 @@ UNUSED = 1
 )
 @click.option(
     "--unfreeze",
-    type=click.Choice(["none", "all"]),
-    help="Whether the towers are trained too.  [default: follows from data and device]",
+    type=click.Choice(["none", "last", "all"]),
+    help="What of the towers is trained too: nothing, their last blocks, all.  [default: follows "
+    "from data and device]",
 )
 @click.option(
     "--validation-split",
@@ -92,7 +93,7 @@ def command(
     out: Path,
     name: str | None,
     text_backbone: str,
-    unfreeze: Literal["none", "all"] | None,
+    unfreeze: Literal["none", "last", "all"] | None,
     validation_split: str | None,
     minutes: float | None,
     steps: int | None,

@@ -180,13 +180,16 @@ class DualEncoder(nn.Module):
         "image" is "image_tower" and "image_head", "text" is "text_tower", "text_head" or the table,
         and "embeddings" (the tower's, unless the model has its own). A token head of the image side
         is tied to "embeddings" too: the image side as a whole stands still only where these are
-        frozen as well. Without a text tower they are on neither side.
+        frozen as well. Without a text tower they are on neither side. "image_tower_last" and
+        "text_tower_last" are the last blocks of the towers (see `towers`).
         """
         image_tower, image_head = self.image_tower.parameters(), self.image_head.parameters()
         found: dict[str, list[nn.Parameter]] = {
             "image_tower": list(image_tower),
             "image_head": list(image_head),
+            "image_tower_last": self.image_tower.last(),
             "text_tower": [] if self.text_tower is None else list(self.text_tower.parameters()),
+            "text_tower_last": [] if self.text_tower is None else self.text_tower.last(),
             "text_head": [
                 parameter
                 for part in (self.text_head, self.text_table)

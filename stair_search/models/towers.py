@@ -27,6 +27,23 @@ class _Tower(nn.Module):
         super().train(mode and any(p.requires_grad for p in self.parameters()))
         return self
 
+    def last(self) -> list[nn.Parameter]:
+        """The parameters of the last block and of what follows it (a norm, a last convolution).
+
+        Published networks keep their blocks in one list, which holds most of their parameters, and
+        name what comes after it behind it. A block is what that list is made of: a layer of a
+        transformer, a stage or a block of a convolutional network.
+        """
+        every = list(self.parameters())
+        lists = [one for one in self.modules() if isinstance(one, nn.ModuleList | nn.Sequential)]
+        blocks = max(lists, key=lambda one: sum(p.numel() for p in one.parameters()), default=())
+        # a norm at the end of the list is no block
+        full = [block for block in blocks if any(p.ndim > 1 for p in block.parameters())]
+        if not full:
+            return every  # a network that is no row of blocks is one
+        first = next(full[-1].parameters())
+        return every[next(i for i, p in enumerate(every) if p is first) :]
+
 
 class ImageTower(_Tower):
     """network: gives (prefix, map) and has .hidden; None for one with random weights."""

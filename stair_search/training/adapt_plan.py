@@ -11,7 +11,8 @@ from typing import Literal
 
 from stair_search.errors import UsageError
 
-Unfreeze = Literal["none", "all"]
+Unfreeze = Literal["none", "last", "all"]
+"""What of the towers is trained: nothing, the last block of each, everything."""
 
 STAGES = ("masked", "frozen", "joint")
 SHARES = (0.25, 0.25, 0.5)

@@ -16,9 +16,9 @@ STAIR, CLIP = "small", "small-clip"
 LOGGED, CHECKED = 40, 4
 """Log lines of the shortest stage, and of these each how manieth is followed by a validation."""
 
-TOWER_SHARE = 0.05
-"""Of the heads' learning rate, where published towers are trained too: 5e-5, as BERT and ViT are
-fine-tuned with.
+TOWER_RATE = 5e-5
+"""Where published towers are trained too: as BERT and ViT are fine-tuned with. The heads, which
+start at random weights, keep their own.
 """
 
 
@@ -37,10 +37,11 @@ def recipes(
         "validate_every": CHECKED * log_every,
         "save_every": CHECKED * log_every,
     }
+    if choice.unfreeze != "none":
+        told["model.ridge"] = False  # a regression from the states of towers that stand still
     if choice.unfreeze == "all":
-        # Both are for towers that stand still: a ridge regression from their states, and a table of
-        # embeddings that may move while theirs may not.
-        told |= {"model.ridge": False, "model.own_embeddings": False}
+        # a table that may move while the tower's may not
+        told["model.own_embeddings"] = False
     stair = load(STAIR, _settings(told | {"model.least": choice.least, "name": name}), seed)
     clip = load(CLIP, _settings(told | {"name": f"{name}-clip"}), seed)
     return (
@@ -65,7 +66,7 @@ def _stage(stage: Stage, steps: int, unfreeze: Unfreeze) -> Stage:
     return replace(
         stage,
         steps=steps,
-        rate=stage.rate if unfreeze == "none" else TOWER_SHARE * stage.rate,
+        rates=_rates(stage, unfreeze),
         warmup=round(stage.warmup * share),
         losses=replace(stage.losses, growth=round(stage.losses.growth * share)),
         trains=_parts(stage.trains, unfreeze),
@@ -73,13 +74,27 @@ def _stage(stage: Stage, steps: int, unfreeze: Unfreeze) -> Stage:
     )
 
 
-def _parts(parts: tuple[str, ...], unfreeze: Unfreeze) -> tuple[str, ...]:
-    """Where towers are trained, what a stage says of a head holds for its tower too.
-
-    >>> _parts(("image_head", "temperature"), "all")
-    ('image', 'temperature')
-    """
+def _rates(stage: Stage, unfreeze: Unfreeze) -> dict[str, float]:
+    share = TOWER_RATE / stage.rate
     if unfreeze == "none":
-        return parts
-    whole = {f"{side}_head": f"{side}" for side in ("image", "text")}
-    return tuple(dict.fromkeys(whole.get(part, part) for part in parts))
+        return stage.rates
+    if unfreeze == "last":
+        return stage.rates | {"towers": share}
+    # the table of embeddings is the text tower's
+    return stage.rates | {"towers": share, "embeddings": share}
+
+
+ALSO: dict[Unfreeze, str] = {"last": "_tower_last", "all": "_tower"}
+
+
+def _parts(parts: tuple[str, ...], unfreeze: Unfreeze) -> tuple[str, ...]:
+    """Where towers are trained, what a stage says of a head holds for that side's tower too.
+
+    >>> _parts(("image_head", "temperature"), "last")
+    ('image_head', 'image_tower_last', 'temperature')
+    """
+    found = list(parts)
+    for side in ("image", "text"):
+        if unfreeze in ALSO and f"{side}_head" in parts:
+            found.insert(found.index(f"{side}_head") + 1, f"{side}{ALSO[unfreeze]}")
+    return tuple(found)

@@ -15,6 +15,8 @@ from .report import facts_of_versions, measure_runs, notes, save, stage_warnings
 from .report_page import Report, minutes
 from .stage_measures import evenly
 
+TRAINED: dict[Unfreeze, str] = {"none": "frozen", "last": "last block trained", "all": "trained"}
+
 
 def write(
     options: Options,
@@ -35,8 +37,8 @@ def write(
             f"{data['held_out_photos']:,} with {data['held_out_captions']:,} held out",
         ),
         ("From", f"{options.pairs.absolute()}, {options.images.absolute()}"),
-        ("Image tower", f"{options.backbone}, {_trained(choice.unfreeze)}"),
-        ("Text tower", f"{options.text_backbone}, {_trained(choice.unfreeze)}"),
+        ("Image tower", f"{options.backbone}, {TRAINED[choice.unfreeze]}"),
+        ("Text tower", f"{options.text_backbone}, {TRAINED[choice.unfreeze]}"),
         ("Recipe", f"{both[0].name} ({both[0].fingerprint}), beside it {both[1].name}"),
         ("Chosen", "; ".join(choice.why)),
         ("Seed", str(options.seed)),
@@ -58,10 +60,6 @@ def write(
         next_steps(options, split),
     )
     save(report, options.out)
-
-
-def _trained(unfreeze: Unfreeze) -> str:
-    return "frozen" if unfreeze == "none" else "trained"
 
 
 def next_steps(options: Options, split: str) -> list[str]:

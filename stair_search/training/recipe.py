@@ -28,14 +28,19 @@ SHIPPED = Path(__file__).parent / "recipes"
 PARTS = (
     "image",
     "image_tower",
+    "image_tower_last",
     "image_head",
     "text",
     "text_tower",
+    "text_tower_last",
     "text_head",
     "embeddings",
     "temperature",
 )
 """What a stage can train or freeze, by the names of `DualEncoder.parts`."""
+
+RATES = ("bias", "embeddings", "towers")
+"""What can have a learning rate of its own, as a factor on its stage's."""
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,8 @@ class Stage:
     """trains, freezes: of PARTS; a parameter is trained that is in the first and not in the second.
 
     own_only: texts are masked to their own tokens (Eq. 8). rate: the highest learning rate, reached
-    after `warmup` steps. rates: factors on it for "bias" (of the token heads) and "embeddings".
-    clip: longest gradient, 0 for any.
+    after `warmup` steps. rates: factors on it for "bias" (of the token heads), "embeddings" and
+    "towers" (without their embeddings). clip: longest gradient, 0 for any.
     """
 
     name: str
@@ -134,9 +139,8 @@ class Stage:
         for part in (*self.trains, *self.freezes):
             _demand(part in PARTS, f"stage {self.name!r}: {part!r}; known are {', '.join(PARTS)}")
         for name in self.rates:
-            known = ("bias", "embeddings")
             _demand(
-                name in known, f"stage {self.name!r}: rates.{name}; known are {', '.join(known)}"
+                name in RATES, f"stage {self.name!r}: rates.{name}; known are {', '.join(RATES)}"
             )
         _demand(self.warmup >= 0, f"stage {self.name!r}: warmup {self.warmup}: at least 0")
 

@@ -367,13 +367,15 @@ def optimiser(step: Step, stage: Stage) -> torch.optim.Optimizer:
         for head in (step.model.image_head, step.model.text_head)
         if head is not None and hasattr(head, "bias")
     }
-    table = {id(one) for one in parts["embeddings"]}
+    towers = parts["image_tower"] + parts["text_tower"]
+    # what comes later counts: the embeddings are mostly a tower's, too
+    kinds = dict.fromkeys(map(id, towers), "towers")
+    kinds |= dict.fromkeys(map(id, parts["embeddings"]), "embeddings")
+    kinds |= dict.fromkeys(biases, "bias")
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in step.parameters():
         if parameter.requires_grad:
-            kind = "bias" if id(parameter) in biases else "embeddings"
-            own = id(parameter) in biases | table
-            factor = stage.rates.get(kind, 1.0) if own else 1.0
+            factor = stage.rates.get(kinds.get(id(parameter), ""), 1.0)
             decay = stage.weight_decay if parameter.ndim > 1 else 0.0
             groups.setdefault((factor, decay), []).append(parameter)
     if not groups:

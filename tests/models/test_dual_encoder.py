@@ -93,6 +93,14 @@ def test_parts_are_all_parameters_each_on_one_side(kind: str) -> None:
     assert sorted(sides) == sorted(id(p) for p in one.parameters())
 
 
+def test_the_last_blocks_are_a_part_of_each_tower() -> None:
+    for kind, texts in (("stair", 16), ("stair-image", 0)):
+        parts = model(kind).parts()
+        for side, count in (("image", 18), ("text", texts)):
+            last = {id(p) for p in parts[f"{side}_tower_last"]}
+            assert len(last) == count and last <= {id(p) for p in parts[f"{side}_tower"]}
+
+
 def own_table() -> DualEncoder:
     return build(replace(config(), own_embeddings=True), TOKENS)
 

@@ -205,3 +205,40 @@ def test_the_papers_configuration() -> None:
     # what the token heads have more than the dense ones: a bias a token, c and the layer norm
     assert count(parts["image"]) - count(rival["image"]) == 3 * 512 + 30_522
     assert config().text.length < 76
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("vit", "layers.1."),
+        ("clip", "encoder.layers.1."),
+        ("siglip", "encoder.layers.1."),
+        ("siglip2-naflex", "encoder.layers.1."),
+        ("dinov2", "encoder.layer.1."),
+        ("dinov2-registers", "encoder.layer.1."),
+        ("dinov3", "model.layer.1."),
+        ("timm-vit", "blocks.0."),
+        ("timm-resnet", "layer4.0."),
+        ("lite", "_blocks.15."),
+    ],
+)
+def test_the_last_block_and_what_follows_it(name: str, first: str) -> None:
+    tower = ImageTower(image_config(name))
+    last = tower.last()
+    names = [key for key, one in tower.named_parameters() if any(one is p for p in last)]
+    assert names[0].split("network.")[-1].startswith(first)
+    assert len(names) == len(last) < len(list(tower.parameters()))
+
+
+def test_the_last_block_of_a_text_tower_leaves_the_embeddings_out() -> None:
+    tower = TextTower(BERT)
+    last = tower.last()
+    assert len(last) == 16 and not any(one is tower.embeddings.weight for one in last)
+
+
+def test_a_network_without_blocks_is_its_own_last() -> None:
+    network = torch.nn.Module()
+    network.layer, network.hidden = torch.nn.Linear(2, 2), 2
+    network.act = torch.nn.Sequential(torch.nn.ReLU())
+    tower = ImageTower(image_config(), network)
+    assert tower.last() == list(tower.parameters())

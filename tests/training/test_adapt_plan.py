@@ -19,6 +19,7 @@ from stair_search.training.adapt_plan import (
     cost,
     within,
 )
+from stair_search.training.adapt_recipes import recipes
 
 pytestmark = pytest.mark.train
 
@@ -40,6 +41,28 @@ def test_towers_are_trained_where_there_are_many_photos_and_a_gpu() -> None:
     assert chosen(MANY, GPU).unfreeze == "all"
     assert chosen(MANY, GPU, unfreeze="none").unfreeze == "none"
     assert "many times as long" in "\n".join(chosen(MANY, CPU, unfreeze="all").why)
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "tower", "own_table", "factors"),
+    [
+        ("none", [], True, {"bias": 5.0, "embeddings": 2.0}),
+        ("last", ["image_tower_last", "text_tower_last"], True, {"bias": 5.0, "embeddings": 2.0}),
+        ("all", ["image_tower", "text_tower"], False, {"bias": 5.0}),
+    ],
+)
+def test_what_of_the_towers_is_trained(
+    unfreeze: str, tower: list[str], own_table: bool, factors: dict[str, float]
+) -> None:
+    both = recipes("mine", "efficientnet-lite0", "minilm", 0, chosen(3000, unfreeze=unfreeze))
+    assert [recipe.model.own_embeddings for recipe in both] == [own_table, False]
+    assert both[0].model.ridge == (unfreeze == "none")
+    for stage in (*both[0].stages, *both[1].stages):
+        assert [part for part in stage.trains if "tower" in part] == tower
+        assert not tower or stage.rate * stage.rates["towers"] == pytest.approx(5e-5)
+    stage = both[0].stages[0]
+    assert factors.items() <= stage.rates.items()
+    assert unfreeze != "all" or stage.rates["embeddings"] == stage.rates["towers"]
 
 
 def test_numbers_are_the_devices() -> None:

@@ -74,6 +74,8 @@ def test_a_tower_is_frozen_where_no_stage_trains_it(tiny: Callable[..., Recipe])
     model = start(recipe, [])
     assert not is_frozen(model, "image_tower", recipe.stages)
     assert is_frozen(model, "image_tower", recipe.stages[1:2])
+    last = tiny('stages.*.trains=["image_head", "image_tower_last"]')
+    assert not is_frozen(model, "image_tower", last.stages)
     heads = tiny(HEADS)
     assert is_frozen(model, "image_tower", heads.stages)
     # the tower reads the very table that the heads train
@@ -85,7 +87,8 @@ def test_a_tower_is_frozen_where_no_stage_trains_it(tiny: Callable[..., Recipe])
 def test_rates_and_decay_by_parameter(tiny: Callable[..., Recipe]) -> None:
     from stair_search.training.step import Step
 
-    recipe = tiny("stages.*.rates={bias=5.0, embeddings=0.5}", "stages.*.optimiser=lamb")
+    rates = "{bias=5.0, embeddings=0.5, towers=0.1}"
+    recipe = tiny(f"stages.*.rates={rates}", "stages.*.optimiser=lamb")
     model = start(recipe, [])
     stage = recipe.stages[0]
     groups = optimiser(Step(model, stage, None), stage).param_groups
@@ -94,6 +97,9 @@ def test_rates_and_decay_by_parameter(tiny: Callable[..., Recipe]) -> None:
     assert model.text_head is not None
     assert found[id(model.image_head.bias)] == found[id(model.text_head.bias)] == (5e-3, 0.0)
     assert found[id(model.parts()["embeddings"][0])] == (5e-4, 0.01)
+    assert model.text_tower is not None
+    for tower in (model.image_tower, model.text_tower):
+        assert {found[id(p)] for p in tower.last() if p.ndim == 2} == {(1e-4, 0.01)}
     assert found[id(model.image_head.dense.weight)] == (1e-3, 0.01)
     assert found[id(model.image_head.dense.bias)] == (1e-3, 0.0)
     assert found[id(model.log_temperature)] == (1e-3, 0.0)
