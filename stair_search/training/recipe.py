@@ -110,6 +110,15 @@ class Losses:
     taught: float = 0.0
     taught_temperature: float = 0.05
 
+    def __post_init__(self) -> None:
+        for name in ("flops_image", "flops_text", "growth", "grounding", "taught"):
+            _at_least(0, f"losses.{name}", getattr(self, name))
+        _demand(self.taught <= 1, f"losses.taught {self.taught}: a share, at most 1")
+        _demand(
+            self.taught_temperature > 0,
+            f"losses.taught_temperature {self.taught_temperature}: above 0",
+        )
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -142,7 +151,9 @@ class Stage:
             _demand(
                 name in RATES, f"stage {self.name!r}: rates.{name}; known are {', '.join(RATES)}"
             )
-        _demand(self.warmup >= 0, f"stage {self.name!r}: warmup {self.warmup}: at least 0")
+        _demand(self.rate > 0, f"stage {self.name!r}: rate {self.rate}: above 0")
+        for name in ("warmup", "weight_decay", "clip"):
+            _at_least(0, f"stage {self.name!r}: {name}", getattr(self, name))
 
     def folder(self, number: int) -> str:
         """The name of its folder in a run; number from 1."""
@@ -181,8 +192,11 @@ class Recipe:
         for name in names:
             _demand(name.isidentifier(), f"stage {name!r}: a name is letters, digits and _")
         _demand(self.batch >= 2, f"batch {self.batch}: in-batch negatives need at least 2")
+        _demand(bool(self.views), 'views: at least one, such as "plain"')
+        for name in ("workers", "seed"):
+            _at_least(0, name, getattr(self, name))
         for key in ("log_every", "validate_every", "save_every"):
-            _demand(getattr(self, key) > 0, f"{key} {getattr(self, key)}: at least 1")
+            _at_least(1, key, getattr(self, key))
         if self.model.kind == "clip":
             for stage in self.stages:
                 wanted = stage.losses
@@ -219,6 +233,10 @@ class Recipe:
 def _demand(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ModelError(otherwise)
+
+
+def _at_least(least: int, name: str, value: float) -> None:
+    _demand(value >= least, f"{name} {value}: at least {least}")  # no number is not, either
 
 
 def shipped() -> list[str]:
