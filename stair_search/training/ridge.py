@@ -75,6 +75,6 @@ def start_at_ridge(head: TokenHead, states: Tensor, targets: Tensor) -> None:
         factor = 1 / scores.std()
         head.norm.weight.mul_(factor)
         head.norm.bias.mul_(factor)
-        active = min(head.config.top_k or ACTIVE, scores.shape[1] - 1)
+        active = max(1, min(head.config.top_k or ACTIVE, scores.shape[1] - 1))
         threshold = (scores * factor).topk(active, dim=1).values[:, -1].mean()
         head.bias.fill_(-float(threshold))

@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 Tell = Callable[[str], None]
 
 SHOWN = 5
+OWN_FILES = {"run.lock", "run.json", ".run.json.part"}
+"""Of a run that has just begun."""
 LIBRARIES = ("torch", "transformers", "timm", "accelerate", "numpy")
 
 
@@ -140,7 +142,8 @@ def check(recipe: Recipe, data: Data, run: Path) -> None:
             )
     about = run / "run.json"
     if not about.exists():
-        if run.is_dir() and any(one.name != "run.lock" for one in run.iterdir()):
+        # the first process of a run may just be writing these
+        if run.is_dir() and any(one.name not in OWN_FILES for one in run.iterdir()):
             raise UsageError(f"{run} is not empty and no run: name a new folder")
         return
     try:
@@ -213,7 +216,7 @@ class _Running:
         self.open_photo, self.tell, self.device = open_photo, tell, device
 
     def train(self) -> dict[str, Any]:
-        from stair_search.models.files import from_pretrained, save_pretrained
+        from stair_search.models.files import save_pretrained
 
         from .step import Step
         from .trainer import StageTrainer
@@ -223,9 +226,8 @@ class _Running:
         samples, prior, validator = self._samples(model)
         if self.number == 1 and self.recipe.model.ridge:
             self._to_ridge(model, samples)
-        teachers = [from_pretrained(folder) for folder in self.recipe.teachers]
         trainer = StageTrainer(
-            Step(model, self.stage, prior, teachers if self.stage.losses.taught else ()),
+            Step(model, self.stage, prior, self._teachers(model)),
             self.recipe,
             self.number,
             samples,
@@ -314,6 +316,37 @@ class _Running:
                     raise UsageError("model.ridge: both towers have to be frozen in all stages")
                 self.tell("a ridge regression onto the captions' words, where the heads start")
                 start_at_ridge(head, states, word_targets(head, words, owner))
+
+    def _teachers(self, model: DualEncoder) -> list[DualEncoder]:
+        """Of a stage that is taught. They are given what the model is given: ids of its vocabulary,
+        photos in its way, and where its towers are frozen what these say.
+        """
+        from stair_search.models.files import from_pretrained
+
+        from .features import tower_hash
+        from .step import is_frozen
+
+        if not self.stage.losses.taught:
+            return []
+        found = []
+        for folder in self.recipe.teachers:
+            teacher = from_pretrained(folder)
+            alike = {
+                "vocabulary": teacher.tokens == model.tokens,
+                "view of photos": replace(teacher.config.image, head=model.config.image.head)
+                == model.config.image,
+            }
+            for part in ("image_tower", "text_tower"):
+                ours, theirs = getattr(model, part), getattr(teacher, part)
+                if ours and theirs and is_frozen(model, part, self.recipe.stages):
+                    alike[part.replace("_", " ")] = tower_hash(ours) == tower_hash(theirs)
+            if other := [name for name, same in alike.items() if not same]:
+                raise UsageError(
+                    f"teacher {folder}: another {other[0]} than that of recipe "
+                    f"{self.recipe.name}; a teacher is trained on the same towers"
+                )
+            found.append(teacher)
+        return found
 
     def _photos(self, model: DualEncoder, paths: list[Path], views: tuple[str, ...]) -> Any:
         from .features import image_states

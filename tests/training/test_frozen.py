@@ -68,6 +68,10 @@ def test_frozen_towers_are_asked_once_and_teach(
     assert not torch.equal(before.embeddings.weight, after.embeddings.weight)
     assert after.outputs is not None and len(after.outputs) < 20
 
+    # another seed, another random tower: what is kept of the one means nothing to the other
+    with pytest.raises(UsageError, match=r"teacher .*: another image tower than that of recipe"):
+        go(tiny(*settings, *taught, "seed=3"), tmp_path / "other")
+
 
 def test_a_tower_is_frozen_where_no_stage_trains_it(tiny: Callable[..., Recipe]) -> None:
     recipe = tiny()

@@ -136,6 +136,16 @@ def test_a_run_of_another_recipe_or_other_data_is_refused(
         go(tiny(), tmp_path / "mine")
 
 
+def test_what_the_first_process_is_writing_is_no_other_folder(
+    tiny: Tiny, data: Data, tmp_path: Path
+) -> None:
+    from stair_search.training.run import check
+
+    (tmp_path / "run.lock").touch()
+    (tmp_path / ".run.json.part").write_text("{")
+    check(tiny(), data, tmp_path)
+
+
 def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(
     tiny: Tiny, go: Go, tmp_path: Path, data: Data
 ) -> None:
