@@ -9,6 +9,7 @@ FOLDER or OWNER/NAME                      as transformers or timm save it, here 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,8 +46,6 @@ def image_backbone(
     """grid: see ImageConfig; size: pixels a side, None for the published ones; weights: False for
     random ones. Raises ModelError.
     """
-    from dataclasses import replace
-
     if name in network_lite.PUBLISHED:
         image = ImageConfig(
             TowerConfig("lite", name),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,15 +80,16 @@ def load_published(network: Any, architecture: str) -> None:
     package = _package(published.package)
     path = Path(getattr(package, published.class_).get_model_file_path())
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from None
+    found = hashlib.sha256(content).hexdigest()
     if found != published.sha256:
         raise ModelError(
             f"{path} is not the file that is known: sha256 {found[:12]}…, expected "
             f"{published.sha256[:12]}…; it is not opened"
         )
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
     network.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
 
 

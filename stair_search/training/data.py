@@ -8,7 +8,6 @@ another caption of a photo is no wrong answer to it.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stair_search.errors import UsageError
-from stair_search.evaluation.pairs import Pairs, read_pairs
+from stair_search.evaluation.pairs import Pairs, read_pairs, read_rows
 
 TRAIN = ("train", "restval")
 """Splits to learn from; the second is what Karpathy calls the rest of COCO's validation photos."""
@@ -56,7 +55,7 @@ def read_data(pairs: Path, images: Path, val_split: str | None = None) -> Data:
     given, is held back. Without any, one photo in twenty is held back, chosen by its name. Raises
     UsageError.
     """
-    splits = _splits(pairs)
+    splits = _splits(pairs, images)
     if splits is None:
         if val_split is not None:
             raise UsageError(f"{pairs} has no column 'split', so no split {val_split!r}")
@@ -81,25 +80,10 @@ def read_data(pairs: Path, images: Path, val_split: str | None = None) -> Data:
     return data
 
 
-def _splits(pairs: Path) -> set[str] | None:
-    """The splits of a file, None where it has none; what is wrong with it `read_pairs` says."""
-    if pairs.suffix.lower() == ".json":
-        return _karpathy(pairs) or {TRAIN[0]}
-    try:
-        with pairs.open(encoding="utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            if "split" not in (rows.fieldnames or []):
-                return None
-            return {row["split"] for row in rows}
-    except (OSError, ValueError, csv.Error):
-        return None
-
-
-def _karpathy(pairs: Path) -> set[str] | None:
-    try:
-        return {image["split"] for image in json.loads(pairs.read_text("utf-8-sig"))["images"]}
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+def _splits(pairs: Path, images: Path) -> set[str] | None:
+    """The splits of a file, None where it has none."""
+    found = {row.split for row in read_rows(pairs, images)}
+    return {split or "" for split in found} if found - {None} else None
 
 
 def _held_back(file: Path, images: Path, pairs: Pairs) -> Data:

@@ -101,3 +101,9 @@ def test_without_splits_some_photos_are_held_back(tmp_path: Path) -> None:
 def test_bad_pairs_are_refused_in_words(rows: str, told: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=told):
         read(tmp_path, rows)
+
+
+def test_a_hostile_split_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pairs.json").write_text('{"images": ' + "[" * 100_000)
+    with pytest.raises(UsageError, match=r"pairs\.json cannot be read"):
+        read_data(tmp_path / "pairs.json", tmp_path)
