@@ -184,10 +184,10 @@ def _recipes(options: Options, choice: Choice) -> tuple[Recipe, Recipe]:
 def _speed(
     options: Options, choice: Choice, data: Data, open_photo: OpenPhoto, machine: Machine
 ) -> adapt_plan.Speed:
-    both = recipes(
-        options.model_name, options.backbone, options.text_backbone, options.seed, choice
+    stair, clip = (
+        speed.measure(recipe, data, open_photo, machine.device)
+        for recipe in _recipes(options, choice)
     )
-    stair, clip = (speed.measure(recipe, data, open_photo, machine.device) for recipe in both)
     return adapt_plan.Speed(
         stair.open,
         stair.photo,
