@@ -123,12 +123,14 @@ def command(
 
         found = train(chosen, data, out, open_photo, cache=cache, device=device, tell=tell)
         if os.environ.get("RANK", "0") == "0":
-            _report(out, data, val_split, line)
+            _report(out, data, val_split, cache, line)
     if is_first():
         emit(format, found.to_dict(), lambda: _result(found))
 
 
-def _report(run: Path, data: Data, val_split: str | None, line: ProgressLine) -> None:
+def _report(
+    run: Path, data: Data, val_split: str | None, cache: Path | None, line: ProgressLine
+) -> None:
     """report.html and report.json, of the photos that were held back."""
     from ..ingest.decode import decode
     from ..training.report import is_current, write_report
@@ -138,7 +140,7 @@ def _report(run: Path, data: Data, val_split: str | None, line: ProgressLine) ->
         return
     held = data.validation
     held_out = None if held is None else evenly(held, val_split or "val")
-    write_report(run, held_out, decode, line.tell)
+    write_report(run, held_out, decode, line.tell, cache)
 
 
 def _planned(recipe: Recipe, data: Data, run: Path, stages: list[Plan]) -> dict[str, Any]:

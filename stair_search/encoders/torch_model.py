@@ -33,7 +33,7 @@ BATCH = 64
 
 def load_torch(
     name: str, threads: int | None, device: str | None, text: str | None
-) -> Encoder | DenseEncoder:
+) -> TorchEncoder | TorchDenseEncoder:
     """Raises ModelError: no such device, no such text encoder, no fit folder."""
     place = chosen_device(device)
     if threads is not None:
@@ -68,13 +68,13 @@ class _Model:
 
     def __init__(self, model: DualEncoder, device: str) -> None:
         self.model = model
-        self._device = device
+        self.device = device
 
     def images(self, batch: NDArray[np.uint8]) -> Iterator[Any]:
         """uint8 [n, S, S, 3] to weights or vectors [b, o|d], a batch at a time, on the device."""
         for at in range(0, len(batch), BATCH):
             with torch.inference_mode():
-                pixels = torch.tensor(batch[at : at + BATCH], device=self._device)
+                pixels = torch.tensor(batch[at : at + BATCH], device=self.device)
                 states = self.model.image_states(self.model.normalise(pixels))
                 found = self.model.encode_image(states)
             yield found
@@ -87,7 +87,7 @@ class _Model:
             part = order[at : at + BATCH]
             with torch.inference_mode():
                 ids, mask = self.model.tokenise([texts[place] for place in part])
-                ids, mask = ids.to(self._device), mask.to(self._device)
+                ids, mask = ids.to(self.device), mask.to(self.device)
                 found = self.model.encode_text(self.model.text_states(ids, mask), ids, mask)
             yield part, found
 
@@ -121,12 +121,24 @@ class TorchEncoder(Encoder):
 
     def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]:
         found = [TokenWeights.empty()] * len(texts)
-        # a network has an answer to everything, also to what holds no known word
-        known = [place for place, text in enumerate(texts) if self._words.encode(text)]
+        known = [place for place, text in enumerate(texts) if self.knows(text)]
         for part, weights in self._model.texts([texts[place] for place in known]):
             for place, tokens in zip(part, self._strongest(weights), strict=True):
                 found[known[place]] = tokens
         return found
+
+    def knows(self, text: str) -> bool:
+        """Whether a text has a known word: a network has an answer to everything."""
+        return bool(self._words.encode(text))
+
+    @property
+    def states(self) -> tuple[DualEncoder, str]:
+        """The model and its device, for who has the towers' states already; see `finished`."""
+        return self._model.model, self._model.device
+
+    def finished(self, weights: Any) -> list[TokenWeights]:
+        """Weights [n, o] of the model's heads, as this encoder returns them."""
+        return list(self._strongest(weights))
 
     def _encode_images(self, batch: NDArray[np.uint8]) -> list[TokenWeights]:
         return [
@@ -161,6 +173,19 @@ class TorchDenseEncoder(DenseEncoder):
     @cached_property
     def vocabulary(self) -> Vocabulary:
         return Vocabulary(self._model.model.tokens)
+
+    def knows(self, text: str) -> bool:
+        """Every text has a vector."""
+        return True
+
+    @property
+    def states(self) -> tuple[DualEncoder, str]:
+        """The model and its device, for who has the towers' states already; see `finished`."""
+        return self._model.model, self._model.device
+
+    def finished(self, vectors: Any) -> NDArray[np.float32]:
+        """Vectors [n, d] of the model's heads, as this encoder returns them."""
+        return _unit(vectors)
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         found = np.zeros((len(texts), self.dimensions), np.float32)

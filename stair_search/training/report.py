@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from stair_search.encoders import load_any_encoder
+from stair_search.encoders.torch_model import load_torch
 from stair_search.errors import UsageError
-from stair_search.evaluation.encode import Decode, encode_photos
+from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.nouns import nouns_of
 from stair_search.evaluation.pairs import Pairs
-from stair_search.evaluation.protocols import Encoded, Encoder
 
+from .features import default_cache
 from .report_page import (
     Interval,
     Measures,
@@ -32,6 +32,7 @@ from .report_page import (
     StageReport,
     page,
 )
+from .report_vectors import pairs_vectors
 from .stage_measures import HeldOut, measure, spread
 
 SHOWN_PHOTOS = 10
@@ -47,14 +48,15 @@ def write_report(
     held_out: HeldOut | None,
     decode: Decode,
     tell: Tell = lambda text: None,
+    cache: Path | None = None,
 ) -> Report:
     """The report of one run, into its folder. held_out: None where there was nothing to hold out.
 
-    decode: a file's bytes to an upright RGB picture (PIL). Raises UsageError where no stage is
-    finished.
+    decode: a file's bytes to an upright RGB picture (PIL). cache: of the states of frozen towers,
+    as `train` has it. Raises UsageError where no stage is finished.
     """
     about = _json(run / "run.json")
-    stages, photos = measure_runs({run.name: run}, held_out, decode, tell)
+    stages, photos = measure_runs({run.name: run}, held_out, decode, tell, cache)
     report = Report(
         f"{about.get('name', run.name)}: report of a training",
         facts(about),
@@ -87,7 +89,11 @@ def save(report: Report, folder: Path) -> None:
 
 
 def measure_runs(
-    runs: Mapping[str, Path], held_out: HeldOut | None, decode: Decode, tell: Tell
+    runs: Mapping[str, Path],
+    held_out: HeldOut | None,
+    decode: Decode,
+    tell: Tell,
+    cache: Path | None = None,
 ) -> tuple[list[StageReport], list[PhotoReport]]:
     """Every stage of every run that is finished. runs: by the name of the series."""
     shown = [] if held_out is None else spread(len(held_out.pairs.photos), SHOWN_PHOTOS)
@@ -104,17 +110,25 @@ def measure_runs(
             measures = None
             if held_out is not None:
                 model = folder / "model"
-                encoder = load_any_encoder(str(model))
-                photos = _photos(encoder, name, held_out.pairs, decode, tell)
-                asked = ", each token of the vocabulary is asked for" if dense else ""
-                tell(f"{name}: measuring{asked}")
+                encoder = load_torch(str(model), None, None, None)
+                photos, captions = pairs_vectors(
+                    encoder,
+                    recipe,
+                    held_out.pairs,
+                    decode,
+                    cache or default_cache(),
+                    lambda text, name=name: tell(f"{name}: {text}"),  # type: ignore[misc]
+                )
+                tell(f"{name}: measuring")
                 measures = measure(
                     encoder,
                     photos,
+                    captions,
                     held_out.pairs,
                     nouns,
-                    _outputs(folder / "model"),
+                    _outputs(model),
                     wanted["own_only"],
+                    _asked(name, len(encoder.vocabulary.tokens), tell),
                 )
                 for place, photo in enumerate(shown):
                     if not isinstance(photos, np.ndarray):
@@ -196,11 +210,8 @@ def thumbnail(photo: Path, decode: Decode) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _photos(encoder: Encoder, name: str, pairs: Pairs, decode: Decode, tell: Tell) -> Encoded:
-    total = len(pairs.photos)
-    return encode_photos(
-        encoder, pairs.photos, decode, lambda done: tell(f"{name}: {done} of {total} photos seen")
-    )
+def _asked(name: str, total: int, tell: Tell) -> Callable[[int], None]:
+    return lambda done: tell(f"{name}: asked for {done:,} of {total:,} tokens, to rank them")
 
 
 def _stage(

@@ -113,7 +113,7 @@ class Texts:
             hidden = torch.zeros(*ids.shape, self._states.hidden.shape[1], dtype=torch.float16)
             for row, i in enumerate(captions):
                 own = self._states.hidden[starts[i] : starts[i + 1]]
-                hidden[row, : len(own)] = torch.from_numpy(np.ascontiguousarray(own))
+                hidden[row, : len(own)] = torch.from_numpy(np.array(own))
             found["text_hidden"] = hidden
         return found
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from stair_search.evaluation import interpretability, retrieval
 from stair_search.evaluation.bootstrap import interval, replicates
-from stair_search.evaluation.encode import encode_texts
+from stair_search.evaluation.encode import Progress
 from stair_search.evaluation.pairs import Pairs
 from stair_search.evaluation.protocols import Encoded, Encoder
 from stair_search.evaluation.vectors import stack
@@ -62,16 +62,18 @@ def spread(total: int, most: int) -> list[int]:
 def measure(
     encoder: Encoder,
     photos: Encoded,
+    captions: Encoded,
     pairs: Pairs,
     nouns: Sequence[Sequence[str]],
     outputs: int | None,
     own_only: bool = False,
+    progress: Progress = lambda done: None,
 ) -> Measures:
-    """photos: what the encoder gave for `pairs.photos`. nouns: of each photo's captions. outputs:
-    how many tokens the model can give, None of a dense one. own_only: captions are masked to their
-    own tokens (Eq. 8), as the stage was trained.
+    """photos, captions: what the encoder gave for those of the pairs. nouns: of each photo's
+    captions. outputs: how many tokens the model can give, None of a dense one. own_only: captions
+    are masked to their own tokens (Eq. 8), as the stage was trained. progress: is told how many
+    tokens of the vocabulary a dense model was asked for.
     """
-    captions = encode_texts(encoder, pairs.captions)
     if own_only and not isinstance(captions, np.ndarray):
         cut = interpretability.wordpiece(encoder.vocabulary)
         captions = [
@@ -96,7 +98,7 @@ def measure(
         len(pairs.captions),
         _recall(ranks.text_to_image, ends["text_to_image"]),
         _recall(ranks.image_to_text, ends["image_to_text"]),
-        _words(encoder, left, nouns),
+        _words(encoder, left, nouns, progress),
         sparsity,
     )
 
@@ -111,9 +113,11 @@ def _recall(ranks: Any, ends: dict[str, Any]) -> Recall:
     return Recall(*(Interval(value, *ends[name]) for name, value in values.items()))
 
 
-def _words(encoder: Encoder, photos: Any, nouns: Sequence[Sequence[str]]) -> Words | None:
+def _words(
+    encoder: Encoder, photos: Any, nouns: Sequence[Sequence[str]], progress: Progress
+) -> Words | None:
     """None where no caption has a noun that the vocabulary knows."""
-    tokens = interpretability.token_vectors(encoder)
+    tokens = interpretability.token_vectors(encoder, progress)
     nouns_found = interpretability.of_nouns(photos, nouns, encoder.vocabulary, tokens)
     if nouns_found is None:
         return None

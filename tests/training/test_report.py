@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stair_search.encoders import load_any_encoder, load_encoder
@@ -15,6 +16,7 @@ from stair_search.evaluation.measure import measure as measure_by_engine
 from stair_search.evaluation.pairs import Pairs
 from stair_search.ingest.decode import decode
 from stair_search.models import save_pretrained
+from stair_search.models.towers import ImageTower
 from stair_search.training.report import finished, measure_runs, write_report
 from stair_search.training.stage_measures import MOST_PHOTOS, HeldOut, evenly
 from tests.models import tiny
@@ -31,7 +33,9 @@ def held_out(package_photos: list[Path]) -> HeldOut:
     return evenly(Pairs(package_photos[:12], captions, [i // 2 for i in range(24)]), "val")
 
 
-def make_run(folder: Path, kind: str, names: list[str]) -> Path:
+def make_run(
+    folder: Path, kind: str, names: list[str], trains: tuple[str, ...] = ("image", "text")
+) -> Path:
     for name in names:
         stage = folder / "stages" / name
         stage.mkdir(parents=True)
@@ -46,7 +50,7 @@ def make_run(folder: Path, kind: str, names: list[str]) -> Path:
         ]
         lines = [json.dumps(entry) for entry in entries]
         (stage / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 3')  # killed while writing
-    stage_of = {"rate": 0.1, "trains": ["image", "text"], "freezes": ["text"]}
+    stage_of = {"rate": 0.1, "trains": list(trains), "freezes": ["text"]}
     stages = [stage_of | {"own_only": "masked" in name} for name in names]
     stages += [stages[-1]] * 9  # "10-joint"
     recipe = {"model": {"kind": kind}, "stages": stages, "batch": 8}
@@ -97,6 +101,39 @@ def test_figures_are_those_of_the_engine(tmp_path: Path, held_out: HeldOut) -> N
     assert stage.measures.sparsity.outputs == len(tiny.TOKENS)
     assert photos[0].tokens["STAIR"] == encoder.vocabulary.to_dict(encoded[0])
     assert photos[0].captions == held_out.pairs.captions[:2]
+
+
+@pytest.mark.parametrize("kind", ["stair", "clip", "stair-image"])
+def test_frozen_towers_see_held_out_photos_once(
+    tmp_path: Path, held_out: HeldOut, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = ("image_head", "text_head", "temperature")
+    pairs = held_out.pairs._replace(captions=["\u96fb", "", *held_out.pairs.captions[2:]])
+    held_out = held_out._replace(pairs=pairs)
+    trained = make_run(tmp_path / "trained", kind, ["1-one"])
+    frozen = make_run(tmp_path / "frozen", kind, ["1-one", "2-two"], heads)
+    anew, _ = measure_runs({"": trained}, held_out, decode, print, tmp_path / "cache")
+    assert not any((tmp_path / "cache").glob("image-*.npy"))
+    seen: list[int] = []
+    forward = ImageTower.forward
+
+    def counted(tower: ImageTower, pixels: Any) -> Any:
+        seen.append(len(pixels))
+        return forward(tower, pixels)
+
+    monkeypatch.setattr(ImageTower, "forward", counted)
+    kept, _ = measure_runs({"": frozen}, held_out, decode, print, tmp_path / "cache")
+    assert sum(seen) == len(pairs.photos)
+    for stage in kept:
+        found, wanted = stage.measures, anew[0].measures
+        assert found is not None and wanted is not None
+        assert found.text_to_image == wanted.text_to_image
+        if wanted.sparsity is not None and found.sparsity is not None:
+            assert found.sparsity.text[:2] == [0, 0]
+            assert found.sparsity.text == wanted.sparsity.text
+            # states are kept in float16: a weight of next to nothing may be none
+            off = np.subtract(found.sparsity.image, wanted.sparsity.image)
+            assert np.abs(off).max() <= 1
 
 
 def test_captions_are_masked_where_they_were_in_training(tmp_path: Path, held_out: HeldOut) -> None:
