@@ -14,7 +14,7 @@ from .progress import ProgressLine
 from .text import one_line
 
 if TYPE_CHECKING:
-    from ..training.adapt_folder import Options, Plan
+    from ..training.adapt.folder import Options, Plan
 
 EXAMPLES = """
 stair-search adapt --backbone efficientnet-lite2 --pairs captions.csv --images photos/ --out mine
@@ -113,9 +113,9 @@ def command(
     Rows whose photo is missing or broken, or whose caption is empty, are left out and listed in
     left-out.csv; the exit code is then 1.
     """
-    from ..training.adapt import adapt, plan
-    from ..training.adapt_folder import Options
-    from ..training.adapt_report import next_steps
+    from ..training.adapt.folder import Options
+    from ..training.adapt.report import next_steps
+    from ..training.adapt.workflow import adapt, plan
 
     options = Options(
         backbone,

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from stair_search.cli import main
-from tests.training.adapting import captioned, image_folder, text_folder
+from tests.training.adapt.backbones import captioned, image_folder, text_folder
 
 pytestmark = pytest.mark.train
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .data import Data
-from .views import OpenPhoto
+from ..data import Data
+from ..views import OpenPhoto
 
 if TYPE_CHECKING:
     from stair_search.models import DualEncoder
 
-    from .recipe import Recipe
+    from ..recipe import Recipe
 
 PHOTOS = 8
 STEPS = 2
@@ -43,8 +43,8 @@ def measure(recipe: Recipe, data: Data, open_photo: OpenPhoto, device: str) -> M
     """Builds the model of a recipe at its start and times it; nothing is kept."""
     import torch
 
-    from .start import start
-    from .step import Step, is_frozen
+    from ..start import start
+    from ..step import Step, is_frozen
 
     model = start(recipe, data.train.captions).to(device)
     paths = data.train.photos[:PHOTOS]

@@ -17,18 +17,18 @@ from stair_search import __version__
 from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import from_dict
 
-from .adapt_pairs import Prepared, write_left_out, write_pairs
-from .adapt_plan import Choice, Cost, Machine, Unfreeze, Wish
-from .recipe import Recipe
-from .report_page import minutes
-from .run import write_json
+from ..recipe import Recipe
+from ..report_page import minutes
+from ..run import write_json
+from .choices import Choice, Cost, Machine, Unfreeze, Wish
+from .pairs import Prepared, write_left_out, write_pairs
 
 MARKER = "adapt.json"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for; None is chosen (see `adapt_plan.choose`)."""
+    """What was asked for; None is chosen (see `choices.choose`)."""
 
     backbone: str
     pairs: Path

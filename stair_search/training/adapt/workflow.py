@@ -1,4 +1,4 @@
-"""`stair-search adapt`: people's photos and captions into a model of their own, with its report.
+"""`stair-search adapt`, from photos and captions to a model and its report: planned, then done.
 
 OUT/adapt.json     what was asked for and chosen; the same command again goes on from it
 OUT/pairs.csv      the captions that are used, with their split; left-out.csv: those that are not
@@ -23,15 +23,15 @@ from stair_search.errors import UsageError
 from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.pairs import Pairs
 
-from . import adapt_plan, adapt_report, speed
-from .adapt_folder import Options, Plan, begin, begun
-from .adapt_pairs import Prepared, prepare, summary
-from .adapt_plan import Choice, Machine
-from .adapt_recipes import recipes
-from .data import Data, read_data
-from .recipe import Recipe
-from .run import train
-from .views import OpenPhoto
+from ..data import Data, read_data
+from ..recipe import Recipe
+from ..run import train
+from ..views import OpenPhoto
+from . import choices, report, speed
+from .choices import Choice, Machine
+from .folder import Options, Plan, begin, begun
+from .pairs import Prepared, prepare, summary
+from .recipes import recipes
 
 FEW = 1000
 
@@ -68,19 +68,19 @@ def plan(
         lambda done, of: tell(f"{done} of {of} photos checked"),
     )
     machine = this_machine(threads)
-    size = adapt_plan.Data(
+    size = choices.Data(
         prepared.photos("train"),
         prepared.captions("train"),
         prepared.photos(prepared.measured),
     )
-    choice = adapt_plan.choose(size, machine, options.wish)
+    choice = choices.choose(size, machine, options.wish)
     tell("timing a few steps")
     known = _speed(options, choice, _data(prepared, options), open_photo, machine)
-    choice = adapt_plan.within(choice, size, machine, known, options.wish)
+    choice = choices.within(choice, size, machine, known, options.wish)
     return Plan(
         machine,
         choice,
-        adapt_plan.cost(choice, size, machine, known),
+        choices.cost(choice, size, machine, known),
         _recipes(options, choice),
         {
             "train_photos": size.photos,
@@ -124,13 +124,13 @@ def adapt(
         models[series] = found.model
     _hand_over(models["STAIR"], out / "model")
     if not (out / "light").exists():
-        from .export import export
+        from ..export import export
 
         export(
-            out / "model", out / "light", data.train.captions[: adapt_plan.DISTILLED], progress=tell
+            out / "model", out / "light", data.train.captions[: choices.DISTILLED], progress=tell
         )
     if not (out / "report.json").exists():
-        adapt_report.write(options, planned, runs, decode, tell)
+        report.write(options, planned, runs, decode, tell)
     told: dict[str, Any] = json.loads((out / "report.json").read_text("utf-8"))
     return told
 
@@ -183,12 +183,12 @@ def _recipes(options: Options, choice: Choice) -> tuple[Recipe, Recipe]:
 
 def _speed(
     options: Options, choice: Choice, data: Data, open_photo: OpenPhoto, machine: Machine
-) -> adapt_plan.Speed:
+) -> choices.Speed:
     stair, clip = (
         speed.measure(recipe, data, open_photo, machine.device)
         for recipe in _recipes(options, choice)
     )
-    return adapt_plan.Speed(
+    return choices.Speed(
         stair.open,
         stair.photo,
         stair.caption,

@@ -9,11 +9,11 @@ from pathlib import Path
 from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.pairs import read_pairs
 
-from .adapt_folder import Options, Plan
-from .adapt_plan import Unfreeze
-from .report import facts_of_versions, measure_runs, notes, save, stage_warnings
-from .report_page import Report, minutes
-from .stage_measures import evenly
+from ..report import facts_of_versions, measure_runs, notes, save, stage_warnings
+from ..report_page import Report, minutes
+from ..stage_measures import evenly
+from .choices import Unfreeze
+from .folder import Options, Plan
 
 TRAINED: dict[Unfreeze, str] = {"none": "frozen", "last": "last block trained", "all": "trained"}
 
@@ -28,7 +28,7 @@ def write(
     """report.json and report.html; runs: by the name of their series, STAIR's first."""
     split, both = planned.split, planned.recipes
     held_out = evenly(read_pairs(options.out / "pairs.csv", options.images, split), split)
-    stages, photos = measure_runs(runs, held_out, decode, tell)
+    stages, photos = measure_runs(runs, held_out, decode, tell, options.out / "cache")
     choice, data = planned.choice, planned.data
     facts = [
         (

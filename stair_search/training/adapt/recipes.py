@@ -9,8 +9,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from .adapt_plan import Choice, Unfreeze
-from .recipe import Recipe, Stage, load
+from ..recipe import Recipe, Stage, load
+from .choices import Choice, Unfreeze
 
 STAIR, CLIP = "small", "small-clip"
 LOGGED, CHECKED = 40, 4

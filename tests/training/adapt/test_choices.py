@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from stair_search.errors import UsageError
-from stair_search.training.adapt_plan import (
+from stair_search.training.adapt.choices import (
     MANY,
     RESERVE,
     Choice,
@@ -19,7 +19,7 @@ from stair_search.training.adapt_plan import (
     cost,
     within,
 )
-from stair_search.training.adapt_recipes import recipes
+from stair_search.training.adapt.recipes import recipes
 from stair_search.training.recipe import load
 
 pytestmark = pytest.mark.train

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from stair_search.errors import UsageError
-from stair_search.training import adapt_pairs
-from stair_search.training.adapt_pairs import Prepared, prepare, summary, write_pairs
+from stair_search.training.adapt import pairs as module
+from stair_search.training.adapt.pairs import Prepared, prepare, summary, write_pairs
 
 pytestmark = pytest.mark.train
 
@@ -123,7 +123,7 @@ def test_mostly_bad_rows_are_a_wrong_folder(make: Make) -> None:
         make([*rows(20), *((f"missing{i}", "a") for i in range(60))])
 
 
-@pytest.mark.parametrize("count", [1, adapt_pairs.LEAST_PHOTOS - 1])
+@pytest.mark.parametrize("count", [1, module.LEAST_PHOTOS - 1])
 def test_too_few_photos_are_refused(make: Make, count: int) -> None:
     with pytest.raises(UsageError, match=f"has {count} photos .* needs at least 12"):
         make([row for row in rows(count) for _ in range(50)])
@@ -137,7 +137,7 @@ def test_a_split_that_leaves_nothing_to_train_on_is_refused(make: Make) -> None:
 def test_long_captions_are_cut_and_counted(make: Make, tmp_path: Path) -> None:
     found = make([*rows(), ("1.jpg", "word " * 10_000)])
     assert found.long == 1
-    assert max(len(pair.caption) for pair in found.pairs) == adapt_pairs.MOST_LETTERS
+    assert max(len(pair.caption) for pair in found.pairs) == module.MOST_LETTERS
     file = tmp_path / "pairs.csv"
     write_pairs(found.pairs, file)
     assert [pair._asdict() for pair in found.pairs] == list(

@@ -19,11 +19,11 @@ from stair_search.errors import ModelError, UsageError
 from stair_search.ingest.decode import decode
 from stair_search.models import from_pretrained
 from stair_search.models.backbones import image_backbone
-from stair_search.training import adapt as module
-from stair_search.training.adapt import adapt, plan
-from stair_search.training.adapt_folder import Options, Plan
+from stair_search.training.adapt import workflow as module
+from stair_search.training.adapt.folder import Options, Plan
+from stair_search.training.adapt.workflow import adapt, plan
 
-from .adapting import captioned, image_folder, text_folder
+from .backbones import captioned, image_folder, text_folder
 
 pytestmark = pytest.mark.train
 
