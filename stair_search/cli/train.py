@@ -133,8 +133,8 @@ def _report(
 ) -> None:
     """report.html and report.json, of the photos that were held back."""
     from ..ingest.decode import decode
-    from ..training.report import is_current, write_report
-    from ..training.stage_measures import evenly
+    from ..training.report.measures import evenly
+    from ..training.report.runs import is_current, write_report
 
     if is_current(run):
         return

@@ -18,7 +18,7 @@ from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import from_dict
 
 from ..recipe import Recipe
-from ..report_page import minutes
+from ..report.page import minutes
 from ..run import write_json
 from .choices import Choice, Cost, Machine, Unfreeze, Wish
 from .pairs import Prepared, write_left_out, write_pairs

@@ -9,9 +9,9 @@ from pathlib import Path
 from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.pairs import read_pairs
 
-from ..report import facts_of_versions, measure_runs, notes, save, stage_warnings
-from ..report_page import Report, minutes
-from ..stage_measures import evenly
+from ..report.measures import evenly
+from ..report.page import Report, minutes
+from ..report.runs import facts_of_versions, measure_runs, notes, save, stage_warnings
 from .choices import Unfreeze
 from .folder import Options, Plan
 

@@ -3,7 +3,7 @@
     Report -> to_dict()  what report.json holds, without the pictures
     Report -> page()     report.html; every text from outside is escaped, no script can run
 
-Knows no run, no model and no measure: `report` puts the data together.
+Knows no run, no model and no measure: `runs` puts the data together.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def page(report: Report) -> str:
         "number": "{:,}".format,
         "visible": visible,
     }
-    return environment.get_template("report.html").render(
+    return environment.get_template("page.html").render(
         report=report,
         verdict=verdict(report),
         losses=_losses(report.stages),

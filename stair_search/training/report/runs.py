@@ -3,7 +3,7 @@
     write_report(run, …)  reads RUN/run.json and RUN/stages/N-name/{stage.json, log.jsonl, model/},
                           writes report.html and report.json into RUN
 
-What a report says is in `report_page`; this module finds it out.
+What a report says is in `page`; this module finds it out.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.nouns import nouns_of
 from stair_search.evaluation.pairs import Pairs
 
-from .features import default_cache
-from .report_page import (
+from ..features import default_cache
+from .measures import HeldOut, measure, spread
+from .page import (
     Interval,
     Measures,
     PhotoReport,
@@ -32,8 +33,7 @@ from .report_page import (
     StageReport,
     page,
 )
-from .report_vectors import pairs_vectors
-from .stage_measures import HeldOut, measure, spread
+from .vectors import pairs_vectors
 
 SHOWN_PHOTOS = 10
 KEPT_TOKENS = 60

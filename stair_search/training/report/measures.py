@@ -19,7 +19,7 @@ from stair_search.evaluation.protocols import Encoded, Encoder
 from stair_search.evaluation.vectors import stack
 from stair_search.tokens import TokenWeights
 
-from .report_page import Interval, Measures, Recall, Sparsity, Words
+from .page import Interval, Measures, Recall, Sparsity, Words
 
 MOST_PHOTOS = 1000
 """Held-out photos that are measured: beyond it the intervals are narrow and the wait is long."""

@@ -17,11 +17,11 @@ from stair_search.evaluation.pairs import Pairs
 from stair_search.ingest.decode import decode
 from stair_search.models import save_pretrained
 from stair_search.models.towers import ImageTower
-from stair_search.training.report import finished, measure_runs, write_report
-from stair_search.training.stage_measures import MOST_PHOTOS, HeldOut, evenly
+from stair_search.training.report.measures import MOST_PHOTOS, HeldOut, evenly
+from stair_search.training.report.runs import finished, measure_runs, write_report
 from tests.models import tiny
 
-from .made_report import HOSTILE
+from .made import HOSTILE
 
 pytestmark = pytest.mark.train
 

@@ -21,8 +21,8 @@ from stair_search.evaluation.pairs import Pairs
 from stair_search.evaluation.protocols import Encoded
 from stair_search.tokens import TokenWeights
 
-from .features import image_states, text_states
-from .samples import Batch, Photos, Texts, image_states_of, text_states_of, tokenised
+from ..features import image_states, text_states
+from ..samples import Batch, Photos, Texts, image_states_of, text_states_of, tokenised
 
 BATCH = 64
 
@@ -34,12 +34,16 @@ def frozen(recipe: Mapping[str, Any], part: str) -> bool:
 
     >>> frozen({"stages": [{"trains": ["image"], "freezes": ["image_tower"]}]}, "image_tower")
     True
+    >>> frozen({"stages": [{"trains": ["image_tower_last"], "freezes": []}]}, "image_tower")
+    False
     """
-    names = {part, part.removesuffix("_tower")}
+    whole = {part, part.removesuffix("_tower")}
+    names = whole | {f"{part}_last"}
     if part == "text_tower" and not recipe["model"].get("own_embeddings"):
         names |= {"embeddings"}
     return all(
-        names & {*stage["freezes"]} or not names & {*stage["trains"]} for stage in recipe["stages"]
+        whole & {*stage["freezes"]} or not names & ({*stage["trains"]} - {*stage["freezes"]})
+        for stage in recipe["stages"]
     )
 
 

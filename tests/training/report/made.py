@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from stair_search.training.report_page import (
+from stair_search.training.report.page import (
     Interval,
     Measures,
     PhotoReport,

@@ -10,10 +10,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from stair_search.training import charts, report_page
-from stair_search.training.report_page import Interval, page, verdict
+from stair_search.training.report import charts
+from stair_search.training.report import page as module
+from stair_search.training.report.page import Interval, page, verdict
 
-from .made_report import HOSTILE, interval, made_report, measures
+from .made import HOSTILE, interval, made_report, measures
 
 pytestmark = pytest.mark.train
 
@@ -91,7 +92,7 @@ def test_a_stage_that_was_not_measured_is_told_apart() -> None:
 
 
 def test_a_report_of_nothing_is_a_page() -> None:
-    Elements(page(report_page.Report("empty", [], [])))
+    Elements(page(module.Report("empty", [], [])))
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,6 @@ def test_every_value_is_in_one_bar() -> None:
     assert max(bar.x + bar.width for bar in chart.bars) <= charts.WIDTH
 
 
-@pytest.mark.parametrize("module", [charts, report_page])
+@pytest.mark.parametrize("module", [charts, module])
 def test_examples(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
