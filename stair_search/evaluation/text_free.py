@@ -22,6 +22,7 @@ from .protocols import SparseEncoder
 class MaskText:
     """A sparse encoder whose texts are their own tokens.
 
+    >>> from stair_search import load_encoder
     >>> MaskText(load_encoder()).encode_texts(["dog dog"])[0].weights
     array([1.], dtype=float32)
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import doctest
 import json
 import re
 from html.parser import HTMLParser
@@ -167,8 +166,3 @@ def test_every_value_is_in_one_bar() -> None:
     assert sum(counts) == len(values) and len(chart.bars) <= 24
     assert chart.bars[0].title == "0 to 1250 tokens: 6"
     assert max(bar.x + bar.width for bar in chart.bars) <= charts.WIDTH
-
-
-@pytest.mark.parametrize("module", [charts, module])
-def test_examples(module: object) -> None:
-    assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
