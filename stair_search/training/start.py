@@ -92,7 +92,7 @@ def _text(wanted: ModelRecipe, backbone: TextBackbone | None) -> TextConfig:
 def _outputs(
     wanted: ModelRecipe, tokens: Sequence[str], captions: Sequence[str]
 ) -> list[int] | None:
-    if wanted.least is None:
+    if wanted.least is None or wanted.kind == "clip":
         return None
     from stair_search.models.tokenise import Tokeniser
 
@@ -105,7 +105,7 @@ def _outputs(
     found = [i for i, n in counts.items() if n >= wanted.least and is_word(tokens[i])]
     if not found:
         raise UsageError(
-            f"no word stands in {wanted.least} captions or more: there are {len(captions)}; lower "
-            "model.least, or leave it out for the whole vocabulary"
+            f"no word stands in {wanted.least} captions or more, and there are {len(captions)} "
+            "captions: lower model.least (--set model.least=1)"
         )
     return sorted(found)

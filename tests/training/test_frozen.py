@@ -159,3 +159,6 @@ def test_towers_are_named_or_described(tiny: Callable[..., Recipe], data: Data) 
         start(from_table(table, "mine"), data.train.captions)
     with pytest.raises(UsageError, match="no word stands in 99 captions or more"):
         start(tiny("model.least=99"), data.train.captions)
+    plain = ("every_stage.losses={}", "stages.*.own_only=false")
+    dense = tiny("model.least=99", "model.kind=clip", *DENSE, *plain)
+    assert start(dense, data.train.captions).outputs is None  # it has no tokens to choose

@@ -11,6 +11,7 @@ import csv
 import hashlib
 import os
 import random
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -159,6 +160,8 @@ def _look(
 
     def look(name: str) -> tuple[bytes, str | None]:
         try:
+            if not stat.S_ISREG((images / name).stat().st_mode):
+                return b"", "the photo is no file"  # reading a pipe would wait for ever
             data = (images / name).read_bytes()
         except FileNotFoundError:
             return b"", "the photo is missing"

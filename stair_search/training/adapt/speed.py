@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
 
 PHOTOS = 8
+TEXTS = 64
 STEPS = 2
 
 
@@ -52,18 +53,19 @@ def measure(recipe: Recipe, data: Data, open_photo: OpenPhoto, device: str) -> M
     prepared = np.stack([model.prepare_image(open_photo(path)) for path in paths])
     opened = (time.perf_counter() - began) / len(paths)
     pixels = torch.from_numpy(prepared).to(device)
-    captions = _captions(model, data.train.captions, recipe.batch)
+    # a small batch says little about how long many texts take
+    captions = _captions(model, data.train.captions, max(recipe.batch, TEXTS))
     ids, mask = (part.to(device) for part in captions)
     with torch.inference_mode():
         hidden, seen = _timed(lambda: model.image_states(model.normalise(pixels)).hidden, device)
         states, said = _timed(lambda: model.text_states(ids, mask), device)
     rows = torch.arange(recipe.batch, device=device) % len(paths)
-    batch = {"ids": ids, "mask": mask}
+    batch = {"ids": ids[: recipe.batch], "mask": mask[: recipe.batch]}
     images = is_frozen(model, "image_tower", recipe.stages)
     texts = model.text_tower is not None and is_frozen(model, "text_tower", recipe.stages)
     batch |= {"image_hidden": hidden[rows].half()} if images else {"pixels": pixels[rows]}
     if texts:
-        batch["text_hidden"] = states.hidden.half()
+        batch["text_hidden"] = states.hidden[: recipe.batch].half()
     stage, prior = recipe.stages[-1], None
     if stage.losses.grounding:
         prior = torch.zeros(len(model.outputs), device=device)

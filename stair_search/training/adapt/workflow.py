@@ -153,7 +153,7 @@ def _check(options: Options) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
             "adapt runs as one process: for several GPUs write a recipe and start "
-            "`accelerate launch -m stair_search train RECIPE`"
+            "`accelerate launch -m stair_search.cli train RECIPE`"
         )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", options.model_name):
         raise UsageError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -116,6 +117,15 @@ def test_bad_rows_are_left_out_and_counted(make: Make) -> None:
     assert summary(found.left_out)[0] == "2 rows: the photo is missing (first: missing1.jpg)"
     assert found.left_out[0].place.endswith("line 44")
     assert len(found.pairs) == 39 and "7.jpg" not in {pair.image for pair in found.pairs}
+
+
+def test_a_pipe_in_place_of_a_photo_is_not_waited_for(make: Make, tmp_path: Path) -> None:
+    make(rows())
+    (photo,) = tmp_path.rglob("7.jpg")
+    photo.unlink()
+    os.mkfifo(photo)
+    found = prepare(next(tmp_path.rglob("*.csv")), photo.parent, 0)
+    assert {entry.reason for entry in found.left_out} == {"the photo is no file"}
 
 
 def test_mostly_bad_rows_are_a_wrong_folder(make: Make) -> None:
