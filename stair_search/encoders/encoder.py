@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stair_search.pixels import View, prepare_image
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
-
-from .pixels import View, prepare_image
 
 if TYPE_CHECKING:
     from PIL.Image import Image

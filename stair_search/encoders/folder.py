@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast, get_args
 
 from stair_search.errors import ModelError
-
-from .pixels import Resample, Resize, View
+from stair_search.pixels import Resample, Resize, View
 
 SHIPPED = Path(__file__).parent
 MODEL_FILE = "model.json"

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stair_search.errors import ModelError
+from stair_search.pixels import MISSING
 from stair_search.tokens import TokenWeights
 
-from .pixels import MISSING
 from .session import check_ids, open_session, strongest
 
 

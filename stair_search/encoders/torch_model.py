@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from stair_search.errors import ModelError
-from stair_search.models.config import ImageConfig, ModelConfig
+from stair_search.models.config import ModelConfig
 from stair_search.models.dual_encoder import DualEncoder
 from stair_search.models.files import fingerprint, from_pretrained
 from stair_search.tokens import TokenWeights
@@ -24,7 +24,6 @@ from stair_search.vocabulary import Vocabulary
 
 from .encoder import DenseEncoder, Encoder
 from .light import chosen_text
-from .pixels import View
 from .wordpiece import WordPiece
 
 BATCH = 64
@@ -57,10 +56,6 @@ def chosen_device(device: str | None) -> str:
     if device == "cpu" or (kind == "cuda" and f"cuda:{number or 0}" in there):
         return str(device)
     raise ModelError(f"device {device!r} is not there: this machine has {', '.join(there)}")
-
-
-def view(config: ImageConfig) -> View:
-    return View(config.size, config.resize, config.crop, config.resample)
 
 
 class _Model:
@@ -103,7 +98,7 @@ class TorchEncoder(Encoder):
         config: ModelConfig = model.config
         there = "static" if config.text.tower is None else "neural"
         kind = chosen_text(config.name, [there], there, given[-1])
-        super().__init__(config.name, fingerprint, kind, view(config.image))
+        super().__init__(config.name, fingerprint, kind, config.image.view)
         self._given = given
         self._model = _Model(model, device)
         self._ids: NDArray[np.int64] = model.outputs.cpu().numpy()
@@ -162,7 +157,7 @@ class TorchDenseEncoder(DenseEncoder):
     def __init__(self, model: DualEncoder, device: str, fingerprint: str, given: Given) -> None:
         config: ModelConfig = model.config
         kind = chosen_text(config.name, ["neural"], "neural", given[-1])
-        super().__init__(config.name, fingerprint, kind, view(config.image))
+        super().__init__(config.name, fingerprint, kind, config.image.view)
         self.dimensions = config.image.head.dimensions
         self._given = given
         self._model = _Model(model, device)

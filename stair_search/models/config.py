@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from stair_search.errors import ModelError
+from stair_search.pixels import Resample, Resize, View
 
 T = TypeVar("T")
 
@@ -68,8 +69,7 @@ class TableConfig:
 class ImageConfig:
     """size: pixels a side; mean, deviation: of each channel, on a scale of 0 to 1.
 
-    resize: "squash" brings a photo to a square whatever its shape; "crop" keeps its shape and cuts
-    the middle, whose side is the share `crop` of the shorter side. grid: None for the tower's own
+    resize, crop, resample: see `stair_search.pixels.View`. grid: None for the tower's own
     positions; otherwise the tower's prefix ([CLS], registers), the mean of its map, then the means
     over grid x grid parts of it.
     """
@@ -78,11 +78,16 @@ class ImageConfig:
     size: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
-    resize: Literal["squash", "crop"] = "squash"
+    resize: Resize = "squash"
     crop: float = 1.0
-    resample: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
+    resample: Resample = "bicubic"
     grid: int | None = None
     head: HeadConfig = field(default_factory=HeadConfig)
+
+    @property
+    def view(self) -> View:
+        """How a photo becomes pixels."""
+        return View(self.size, self.resize, self.crop, self.resample)
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 from stair_search.errors import ModelError
+from stair_search.pixels import prepare_image
 
 from .config import HeadConfig, ModelConfig
 from .dense_head import DenseHead
 from .own_tokens import OwnTokens
-from .photos import prepare_image
 from .states import States
 from .text_table import TextTable
 from .token_head import TokenHead
@@ -98,7 +98,7 @@ class DualEncoder(nn.Module):
 
     def prepare_image(self, image: Image) -> NDArray[np.uint8]:
         """An upright RGB photo as the model wants it, uint8 [s, s, 3]."""
-        return prepare_image(image, self.config.image)
+        return prepare_image(image, self.config.image.view)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 [b, s, s, 3] to float [b, 3, s, s], on the device that they are on."""

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from stair_search.errors import ModelError
+from stair_search.pixels import Resample, Resize
 
 FILES = ("preprocessor_config.json", "processor_config.json")
-_RESAMPLE: dict[int, Literal["bilinear", "bicubic", "lanczos"]] = {
-    1: "lanczos",
-    2: "bilinear",
-    3: "bicubic",
-}  # Pillow's numbers
+_RESAMPLE: dict[int, Resample] = {1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
 class Preprocessing(NamedTuple):
@@ -22,9 +19,9 @@ class Preprocessing(NamedTuple):
     size: int
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float]
-    resize: Literal["squash", "crop"]
+    resize: Resize
     crop: float
-    resample: Literal["bilinear", "bicubic", "lanczos"]
+    resample: Resample
 
 
 def read_preprocessing(folder: Path, patch: int | None) -> Preprocessing:
@@ -70,9 +67,7 @@ def _preprocessing(about: dict[str, Any], patch: int | None) -> Preprocessing:
     )
 
 
-def _size(
-    about: dict[str, Any], cropped: bool, patch: int | None
-) -> tuple[int, Literal["squash", "crop"], float]:
+def _size(about: dict[str, Any], cropped: bool, patch: int | None) -> tuple[int, Resize, float]:
     """(pixels a side, how they are come by, share of the shorter side)."""
     if "max_num_patches" in about:  # photos of any shape, brought to a square here
         if patch is None:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import HeadConfig, TableConfig, TowerConfig, from_dict, to_dict
+from stair_search.pixels import Resize
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -55,7 +56,7 @@ class ImageRecipe:
     size: int | None = None
     mean: tuple[float, float, float] | None = None
     deviation: tuple[float, float, float] | None = None
-    resize: Literal["squash", "crop"] = "squash"
+    resize: Resize = "squash"
     grid: int | None = None
     head: HeadConfig = field(default_factory=HeadConfig)
 

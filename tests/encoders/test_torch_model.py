@@ -143,18 +143,18 @@ def test_a_dense_model_gives_vectors_and_is_refused_where_tokens_are_needed(
 def test_photos_are_prepared_as_in_training(resize: str) -> None:
     from dataclasses import replace
 
-    from stair_search.encoders.pixels import prepare_image
-    from stair_search.encoders.torch_model import view
-    from stair_search.models.photos import prepare_image as of_training
-    from tests.models.tiny import image_config
+    from stair_search.models import build
+    from stair_search.pixels import prepare_image
+    from tests.models.tiny import TOKENS, config, image_config
 
     noise = np.random.default_rng(2).integers(0, 256, (70, 150, 3), dtype=np.uint8)
     for resample in ("bilinear", "bicubic", "lanczos"):
-        config = replace(image_config(), resize=resize, crop=0.8, resample=resample)  # type: ignore[arg-type]
+        image = image_config(resize=resize, crop=0.8, resample=resample)
+        model = build(config(image=image), TOKENS)
         for photo in (Image.fromarray(noise), Image.fromarray(noise.swapaxes(0, 1))):
-            mine = prepare_image(photo, view(config))
-            assert (mine == of_training(photo, config)).all()
-            whole = prepare_image(photo, view(replace(config, resize="squash")))
+            mine = prepare_image(photo, image.view)
+            assert (mine == model.prepare_image(photo)).all()
+            whole = prepare_image(photo, replace(image, resize="squash").view)
             assert (mine == whole).all() == (resize == "squash")
 
 

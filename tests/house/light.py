@@ -9,7 +9,7 @@ from pathlib import Path
 
 HEAVY = ["torch", "transformers", "ray", "onnxruntime", "onnx", "PIL", "pyarrow", "scipy",
          "safetensors", "tokenizers", "skimage", "sklearn", "boto3"]  # fmt: skip
-LIGHT = ["errors", "fields", "tokens", "vocabulary", "queries", "engines", "mappings"]
+LIGHT = ["errors", "fields", "pixels", "tokens", "vocabulary", "queries", "engines", "mappings"]
 
 WITHOUT = """
 import importlib, json, pkgutil, sys

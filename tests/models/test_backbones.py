@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, models
 
 from stair_search.errors import ModelError
 from stair_search.models import ImageConfig, build, image_backbone, text_backbone
-from stair_search.models.photos import prepare_image
+from stair_search.pixels import prepare_image
 
 from .tiny import BERT, SIZE, TOKENS, TOWERS, config
 
@@ -88,7 +88,7 @@ def smooth_photo(width: int, height: int) -> Image.Image:
 
 
 def normalised(config: ImageConfig, photo: Image.Image) -> np.ndarray[Any, Any]:
-    pixels = prepare_image(photo, config).astype(np.float32) / 255
+    pixels = prepare_image(photo, config.view).astype(np.float32) / 255
     normal = (pixels - np.array(config.mean)) / np.array(config.deviation)
     return np.asarray(normal.transpose(2, 0, 1))
 

@@ -124,10 +124,7 @@ def _about(
         "version": of.rpartition("-")[2],
         "fingerprint": of,
         "image": {
-            "size": image.size,
-            "resize": image.resize,
-            "crop": image.crop,
-            "resample": image.resample,
+            **image.view._asdict(),
             "top_k": image.head.top_k,
         },
         "text": {

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from PIL import Image, ImageOps
 
-from stair_search.encoders.pixels import View, prepare_image
+from stair_search.pixels import View, prepare_image
 
 from .tower import FEATURES, IMAGE_SIZE, GraphBuilder, load_lite2, pixels, pooled
 

@@ -1,4 +1,4 @@
-"""A photo as the numbers that an image tower sees.
+"""A photo as the numbers that an image tower sees, the same in training and for use.
 
 pillow is imported on first use: an application server that only asks questions has none.
 """
@@ -37,7 +37,8 @@ class View(NamedTuple):
 def prepare_image(image: Image, view: View) -> NDArray[np.uint8]:
     """An upright RGB photo as uint8 [size, size, 3].
 
-    The tower's features were taken in the same way in training: change one, and the other is wrong.
+    Every model was trained on photos that were prepared so: a change here changes what all of them
+    see.
     """
     try:
         from PIL.Image import Resampling
