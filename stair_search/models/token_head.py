@@ -101,12 +101,3 @@ class TokenHead(nn.Module):
         weights = torch.log1p(torch.relu(best + self.bias[columns])) * there
         found = weights.new_zeros(len(columns), len(self.bias))
         return strongest(found.scatter_add(1, columns, weights), self.config.top_k)
-
-    def heatmap(self, states: States, columns: torch.Tensor) -> torch.Tensor:
-        """Weights [b, p, len(columns)] of some outputs at each position, 0 at masked ones.
-
-        Their maximum over p is what `forward` gives before top_k: where in a photo a token is.
-        """
-        scores = self.transform(states.hidden) @ self.table()[columns].T + self.bias[columns]
-        weights: torch.Tensor = torch.log1p(torch.relu(scores)) * states.mask[..., None]
-        return weights

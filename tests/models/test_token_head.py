@@ -105,15 +105,6 @@ def test_centred_rows_have_length_one_and_no_common_direction() -> None:
     torch.testing.assert_close(shifted.table(), rows)
 
 
-def test_a_heatmap_has_the_weights_as_its_maximum() -> None:
-    one, seen = head(), states()
-    columns = torch.tensor([4, 0, 19])
-    found = one.heatmap(seen, columns)
-    assert found.shape == (3, 4, 3)
-    torch.testing.assert_close(found.amax(dim=1), one(seen)[:, columns])
-    assert not bool(found[~seen.mask].any())
-
-
 def test_strongest_keeps_k_and_lets_gradients_through_these_alone() -> None:
     weights = torch.tensor([[0.0, 3.0, 1.0, 2.0], [1.0, 1.0, 1.0, 0.0]], requires_grad=True)
     kept = strongest(weights, 2)
