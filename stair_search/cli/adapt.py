@@ -10,6 +10,7 @@ import click
 
 from .command import Command, debug_option
 from .output import Format, columns, emit, format_option, note, warn
+from .pairs import pairs_and_images
 from .progress import ProgressLine
 from .text import one_line
 
@@ -33,18 +34,7 @@ UNUSED = 1
     help="Image tower: efficientnet-lite0, efficientnet-lite2, timm:NAME, the folder of a model of "
     "transformers (CLIP, SigLIP, ViT, DINO, EfficientNet), or its id on the hub.",
 )
-@click.option(
-    "--pairs",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV image,caption[,split], a row a caption; or a split file of Karpathy's.",
-)
-@click.option(
-    "--images",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the photos that the pairs name.",
-)
+@pairs_and_images()
 @click.option(
     "--out",
     required=True,

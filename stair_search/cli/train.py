@@ -11,6 +11,7 @@ import click
 
 from .command import Command, debug_option
 from .output import Format, columns, emit, format_option, note
+from .pairs import pairs_and_images
 from .progress import ProgressLine
 from .text import one_line
 
@@ -30,18 +31,7 @@ accelerate launch -m stair_search.cli train paper --pairs captions.csv --images 
 
 @click.command("train", cls=Command, examples=EXAMPLES)
 @click.argument("recipe")
-@click.option(
-    "--pairs",
-    required=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV image,caption[,split], a row a caption; or a split file of Karpathy's.",
-)
-@click.option(
-    "--images",
-    required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the photos that the pairs name.",
-)
+@pairs_and_images()
 @click.option(
     "--out",
     required=True,

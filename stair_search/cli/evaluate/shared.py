@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ...errors import UsageError
+from ..pairs import pairs_and_images
 from ..progress import ProgressLine
 
 if TYPE_CHECKING:
@@ -49,19 +50,7 @@ templates_option = click.option(
 def pairs_options(required: bool = True, protocol: bool = True) -> Callable[[F], F]:
     """`--pairs`, `--images`, `--split` and, where ranks are taken, `--protocol`."""
     options = [
-        click.option(
-            "--pairs",
-            required=required,
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="CSV image,caption[,split] (a row a caption, several rows a photo), or a split "
-            "file of Karpathy's (.json).",
-        ),
-        click.option(
-            "--images",
-            required=required,
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            help="Folder of the photos that the file names.",
-        ),
+        pairs_and_images(required),
         click.option(
             "--split",
             "splits",
