@@ -129,7 +129,7 @@ def adapt(
         export(
             out / "model", out / "light", data.train.captions[: choices.DISTILLED], progress=tell
         )
-    if not (out / "report.json").exists():
+    if not all((out / name).exists() for name in ("report.json", "report.html")):
         report.write(options, planned, runs, decode, tell)
     told: dict[str, Any] = json.loads((out / "report.json").read_text("utf-8"))
     return told

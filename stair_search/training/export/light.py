@@ -46,8 +46,11 @@ def export(
     there is one. tower: the file of an installed package that holds the text tower, so that the
     folder need not. progress: is told what is being done.
 
-    Raises ModelError for a model without tokens, UsageError where `out` is not empty.
+    Raises ModelError for a model without tokens and where the folder cannot be written, UsageError
+    where `out` is not empty.
     """
+    if (Path(model) / MODEL_FILE).is_file():
+        raise UsageError(f"{model} is a light model already: --model takes it as it is")
     target = Path(out).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{out} is there and not empty: name a new folder")
@@ -67,8 +70,13 @@ def export(
         if target.exists():
             target.rmdir()
         part.rename(target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a write: a full disk
+            raise ModelError(
+                f"{out}: the light model could not be saved ({error.strerror or error}): free some "
+                "space, or name a folder on another disk"
+            ) from error
         raise
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from stair_search.encoders.torch_model import load_torch
-from stair_search.errors import UsageError
+from stair_search.errors import TrainingError, UsageError
 from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.nouns import nouns_of
 from stair_search.evaluation.pairs import Pairs
@@ -79,13 +80,22 @@ def is_current(run: Path) -> bool:
 
 
 def save(report: Report, folder: Path) -> None:
-    """report.json, then report.html; each whole or not at all."""
+    """report.json, then report.html; each whole or not at all, else raises TrainingError."""
     told = json.dumps(report.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
     for name, text in (("report.json", told), ("report.html", page(report))):
         beside = folder / f".{name}.part"
         # A file's name may hold bytes that are no UTF-8; \udcff is what JSON calls them too.
-        beside.write_bytes(text.encode("utf-8", "backslashreplace"))
-        beside.replace(folder / name)
+        data = text.encode("utf-8", "backslashreplace")
+        try:
+            beside.write_bytes(data)
+            beside.replace(folder / name)
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink()
+            raise TrainingError(
+                f"{folder / name} cannot be written ({error.strerror}): the models are whole; free "
+                "some space and run the same command again, which writes the report alone"
+            ) from None
 
 
 def measure_runs(

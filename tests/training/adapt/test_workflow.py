@@ -107,6 +107,12 @@ def test_the_same_call_again_changes_nothing(adapted: Options) -> None:
     assert times() == before
 
 
+def test_a_report_without_its_page_is_written_again(adapted: Options) -> None:
+    (adapted.out / "report.html").unlink()  # killed between the two files
+    adapt(adapted, plan(adapted, open_photo), open_photo, decode)
+    assert (adapted.out / "report.html").is_file()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("at", ["STAIR: stage 2", "CLIP: stage 1", "tracing the text side"])
 def test_stopped_anywhere_it_ends_as_if_it_had_not_been(

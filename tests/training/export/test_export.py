@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 from dataclasses import replace
@@ -252,6 +253,33 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 
 # --- weights outside of the folder --------------------------------------------------------------
+
+
+def test_a_full_disk_leaves_nothing_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnx
+
+    from stair_search.training.export import export
+    from tests.models.tiny import model
+
+    folder = saved(model(), tmp_path / "model")
+
+    def full(graph: Any, file: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(onnx, "save", full)
+    with pytest.raises(ModelError, match=r"light.*No space left.*free some space"):
+        export(folder, tmp_path / "light")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_what_is_light_is_not_made_light(tmp_path: Path) -> None:
+    from stair_search.training.export import export
+
+    (tmp_path / "model.json").write_text("{}")
+    with pytest.raises(UsageError, match="light model already"):
+        export(tmp_path, tmp_path / "out")
 
 
 def wide(seed: int) -> Any:

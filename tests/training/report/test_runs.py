@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stair_search.encoders import load_any_encoder, load_encoder
-from stair_search.errors import UsageError
+from stair_search.errors import TrainingError, UsageError
 from stair_search.evaluation.encode import encode_photos
 from stair_search.evaluation.measure import measure as measure_by_engine
 from stair_search.evaluation.pairs import Pairs
@@ -191,3 +191,11 @@ def test_a_name_in_odd_bytes_can_be_told(tmp_path: Path, package_photos: list[Pa
     assert "caf\\udce9.jpg" in (run / "report.html").read_text("utf-8")
     told = json.loads((run / "report.json").read_text("utf-8"))
     assert told["photos"][0]["name"] == odd.name
+
+
+def test_a_report_that_cannot_be_written_says_what_is_whole(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "stair", ["1-masked"])
+    (run / "report.html").mkdir()
+    with pytest.raises(TrainingError, match=r"report\.html cannot be written .*models are whole"):
+        write_report(run, None, decode)
+    assert not list(run.glob(".report*"))
