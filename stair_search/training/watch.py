@@ -30,12 +30,12 @@ DENSE = 0.1
 
 @dataclass(frozen=True)
 class Validation:
-    """Measured on held-back photos. dead: share of the outputs that no photo has, None if dense."""
+    """Measured on held-back photos. dead: how many outputs no photo has, None if dense."""
 
     text_to_image: Recalls
     image_to_text: Recalls
     active: tuple[float, float] | None
-    dead: float | None
+    dead: int | None
     alike: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Validator:
             Recalls.of(found.text_to_image),
             Recalls.of(found.image_to_text),
             (_active(images), _active(texts)) if sparse else None,
-            float((~(images > 0).any(0)).float().mean()) if sparse else None,
+            int((~(images > 0).any(0)).sum()) if sparse else None,
             _alike(images[:ALIKE_SAMPLE]),
         )
 

@@ -104,6 +104,8 @@ def test_what_a_run_leaves(finished: Result) -> None:
         assert lines[0]["lambda"] == {"image": 0, "text": 0}
         assert lines[-1]["lambda"] == {"image": 1e-3, "text": 1e-3}
         assert set(lines[0]["active_tokens"]) == set(lines[0]["dead_tokens"]) == {"image", "text"}
+        dead = [found["validation"]["dead_tokens"] for found in lines if "validation" in found]
+        assert dead and all(isinstance(count, int) and 0 <= count <= 30_522 for count in dead)
         assert set(lines[-2]["validation"]["text_to_image"]) == {"R@1", "R@5", "R@10"}
         assert list((finished.run / "tensorboard" / f"{number}-{name}").iterdir())
     assert set(finished.to_dict()["stages"][0]) == {
