@@ -27,7 +27,7 @@ from stair_search import __version__
 from stair_search.errors import TrainingError, UsageError
 
 from .data import Data
-from .lines import flat
+from .log_lines import flat
 from .recipe import Recipe, Stage
 from .views import OpenPhoto, check_view
 

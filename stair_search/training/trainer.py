@@ -25,7 +25,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from stair_search.errors import TrainingError
 
 from .data import Data, scrambled
-from .lines import cut_log, finite, flat, said
+from .log_lines import cut_log, finite, flat, said
 from .losses import processes
 from .recipe import Recipe, Stage
 from .samples import Batch, Samples
