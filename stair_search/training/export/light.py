@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -59,6 +60,7 @@ def export(
         raise ModelError(
             f"model {made.config.name} gives dense vectors: only one with tokens has a light form"
         )
+    _sweep(target)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -78,6 +80,14 @@ def export(
                 "space, or name a folder on another disk"
             ) from error
         raise
+
+
+def _sweep(target: Path) -> None:
+    """What a killed export left beside its folder; that of a process that lives stays."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        process = part.name.split(".")[-2]
+        if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc").is_dir():
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _write_files(

@@ -274,6 +274,17 @@ def test_a_full_disk_leaves_nothing_and_is_told(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_what_a_killed_export_left_is_swept(tmp_path: Path) -> None:
+    from stair_search.training.export import export
+    from tests.models.tiny import model
+
+    dead, alive = (tmp_path / f".light.{process}.part" for process in ("99999999", "1"))
+    dead.mkdir()
+    alive.mkdir()
+    export(saved(model(), tmp_path / "model"), tmp_path / "light")
+    assert not dead.exists() and alive.exists()
+
+
 def test_what_is_light_is_not_made_light(tmp_path: Path) -> None:
     from stair_search.training.export import export
 
