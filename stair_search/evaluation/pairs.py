@@ -82,7 +82,8 @@ def read_rows(file: Path, images: Path, with_split: bool = False) -> Iterator[Ro
     try:
         yield from _karpathy(file, images) if json_file else _csv(file, with_split)
     except (OSError, ValueError, csv.Error, RecursionError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+        remedy = "; save it as UTF-8" if isinstance(error, UnicodeDecodeError) else ""
+        raise UsageError(f"{file} cannot be read: {error}{remedy}") from None
 
 
 def _csv(file: Path, with_split: bool) -> Iterator[Row]:

@@ -156,3 +156,10 @@ def test_folds_are_galleries_of_their_own(
     whole = measure(tiny_dense, pairs, photos)
     assert whole.text_to_image != found.text_to_image
     assert isinstance(found.image_to_text, Recalls) and found.to_dict()["protocol"] == "two"
+
+
+def test_another_encoding_says_which_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "latin.csv"
+    file.write_bytes("image,caption\n1.jpg,caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"latin\.csv cannot be read: .*save it as UTF-8"):
+        read_pairs(file, tmp_path)
