@@ -202,8 +202,8 @@ def test_minutes_become_steps(tmp_path: Path, options: Options) -> None:
     short = dataclasses.replace(options, steps=None, minutes=2.0, out=tmp_path / "x")
     choice = plan(short, open_photo, threads=1).choice
     assert f"{choice.total:,} steps: what 2 minutes allow for both models" in choice.why
-    with pytest.raises(UsageError, match=r"--minutes 0\.01 are too few"):
-        plan(dataclasses.replace(short, minutes=0.01), open_photo, threads=1)
+    with pytest.raises(UsageError, match=r"--minutes 0\.0001 are too few"):
+        plan(dataclasses.replace(short, minutes=0.0001), open_photo, threads=1)
 
 
 @pytest.mark.slow
