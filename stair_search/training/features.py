@@ -1,8 +1,8 @@
 """What frozen towers say about photos and texts: computed once, kept on disk, read by memory map.
 
-A file's name is a hash of the tower's weights, of how photos are prepared, and of the list of
-photos (name, size, time of change) or texts: nothing is taken for what it is not, and runs with
-other heads, losses or seeds share it. A run that is killed goes on where it was.
+A file's name is a hash of the tower's weights and settings, of how photos are prepared, and of the
+list of photos (name, size, time of change) or texts: nothing is taken for what it is not, and runs
+with other heads, losses or seeds share it. A run that is killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -133,7 +133,9 @@ def text_states(
     assert model.text_tower is not None
     lengths = np.array([len(one) for one in ids])
     offsets = np.concatenate([[0], np.cumsum(lengths)])
-    key = _key("text", model.text_tower, [one.tobytes().hex() for one in ids])
+    assert model.config.text.tower is not None
+    settings = json.dumps(dataclasses.asdict(model.config.text.tower))
+    key = _key("text", model.text_tower, [settings, *(one.tobytes().hex() for one in ids)])
     with _exclusive(cache, key):
         if (cache / f"{key}.npy").exists():
             return TextStates(_opened(cache / f"{key}.npy"), offsets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 else:
     torch = pytest.importorskip("torch")
 
+from stair_search.models import build
 from stair_search.training import features
 from stair_search.training.samples import tokenised, words_of
 from stair_search.training.views import check_view, look
@@ -108,6 +110,20 @@ def test_texts_of_any_length(tmp_path: Path) -> None:
         assert states is not None
         expected = states.hidden[0].detach().numpy()
         assert np.allclose(kept.hidden[start:end], expected, atol=2e-3, rtol=2e-3)
+
+
+def test_towers_of_other_settings_share_no_states(tmp_path: Path) -> None:
+    """The same weights with another activation say something else."""
+    model = tiny.model()
+    ids = tokenised(model, ["a dog", "the cat"]).ids
+    kept = features.text_states(model, ids, tmp_path)
+    tower = model.config.text.tower
+    assert tower is not None
+    settings = {**tower.settings, "hidden_act": "relu"}
+    text = replace(model.config.text, tower=replace(tower, settings=settings))
+    other = build(replace(model.config, text=text), model.tokens).eval()
+    other.load_state_dict(model.state_dict())
+    assert not np.array_equal(features.text_states(other, ids, tmp_path).hidden, kept.hidden)
 
 
 def test_captions_of_ten_thousand_tokens_are_cut_and_counted() -> None:
