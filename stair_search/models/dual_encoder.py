@@ -213,29 +213,33 @@ def build(
     seed: int = 0,
     image_tower: ImageTower | None = None,
     text_tower: TextTower | None = None,
+    device: str = "cpu",
 ) -> DualEncoder:
     """A model with random weights, the same for the same seed; given towers are used as they are.
 
-    tokens: the vocabulary. outputs: the ids that may come out, None for all. Raises ModelError
-    where they do not fit the towers.
+    tokens: the vocabulary. outputs: the ids that may come out, None for all. device: "meta" for
+    shapes alone, without memory. Raises ModelError where they do not fit the towers.
     """
     check_tokens(tokens)
     # the CPU's numbers alone: weights are made there, and a GPU's stay where they were
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if image_tower is None:
-            image_tower = ImageTower(config.image)
+            with torch.device(device):
+                image_tower = ImageTower(config.image)
         elif image_tower.grid != config.image.grid:
             raise ModelError(
                 f"image.grid is {config.image.grid}, the tower given was made for "
                 f"{image_tower.grid}"
             )
         if text_tower is None and config.text.tower is not None:
-            text_tower = TextTower(config.text.tower)
+            with torch.device(device):
+                text_tower = TextTower(config.text.tower)
         if text_tower is not None:
             _check_fit(config, text_tower, len(tokens))
         ids = _output_ids(outputs, len(tokens))
-        return DualEncoder(config, tokens, ids, image_tower, text_tower)
+        with torch.device(device):
+            return DualEncoder(config, tokens, ids, image_tower, text_tower)
 
 
 def _check_fit(config: ModelConfig, tower: TextTower, vocabulary: int) -> None:

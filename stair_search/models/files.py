@@ -157,10 +157,14 @@ def from_pretrained(name: str | Path, device: str | torch.device = "cpu") -> Dua
     state = _read_weights(folder)
     outputs = state.get("outputs")
     try:
-        model = build(config, tokens, outputs)
+        wanted = build(config, tokens, outputs, device="meta").state_dict()
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
-    _check_state(folder, model.state_dict(), state)
+    except (RuntimeError, TypeError, OverflowError) as error:  # sizes beyond 64 bits
+        raise ModelError(f"{folder / CONFIG}: no model can be of these sizes: {error}") from None
+    # before a model of these sizes takes memory
+    _check_state(folder, wanted, state)
+    model = build(config, tokens, outputs)
     model.load_state_dict(state)
     model.to(device).eval()
     return model

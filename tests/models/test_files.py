@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import resource
+from functools import reduce
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,6 +174,31 @@ def test_wrong_shapes_are_told(folder: Path) -> None:
     change(folder, lambda about: about["model"]["image"]["tower"]["settings"].update(hidden_size=8))
     with pytest.raises(ModelError, match=r"is \[.*16.*\], the configuration asks for \[.*8.*\]"):
         from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "key"),
+    [
+        ("stair", "image.tower.settings", "intermediate_size"),
+        ("stair", "text.tower.settings", "intermediate_size"),
+        ("clip", "image.head,text.head", "dimensions"),
+        ("stair-image", "text.table", "rank"),
+    ],
+)
+@pytest.mark.parametrize("size", [10**11, 10**25])
+def test_sizes_that_no_machine_has_are_refused_before_they_take_memory(
+    kind: str, place: str, key: str, size: int, tmp_path: Path
+) -> None:
+    save_pretrained(model(kind), tmp_path / "m")
+
+    def grow(about: dict[str, Any]) -> None:
+        for path in place.split(","):
+            reduce(getitem, path.split("."), about["model"])[key] = size
+
+    change(tmp_path / "m", grow)
+    asks = "the configuration asks for" if size < 2**63 else "these s"
+    with pytest.raises(ModelError, match=asks):
+        from_pretrained(tmp_path / "m")
 
 
 def test_missing_and_foreign_weights_are_told_with_the_versions(folder: Path) -> None:
