@@ -113,13 +113,18 @@ def command(
 
         found = train(chosen, data, out, open_photo, cache=cache, device=device, tell=tell)
         if os.environ.get("RANK", "0") == "0":
-            _report(out, data, val_split, cache, line)
+            _report(out, data, val_split, cache, device, line)
     if is_first():
         emit(format, found.to_dict(), lambda: _result(found))
 
 
 def _report(
-    run: Path, data: Data, val_split: str | None, cache: Path | None, line: ProgressLine
+    run: Path,
+    data: Data,
+    val_split: str | None,
+    cache: Path | None,
+    device: str | None,
+    line: ProgressLine,
 ) -> None:
     """report.html and report.json, of the photos that were held back."""
     from ..ingest.decode import decode
@@ -130,7 +135,7 @@ def _report(
         return
     held = data.validation
     held_out = None if held is None else evenly(held, val_split or "val")
-    write_report(run, held_out, decode, line.tell, cache)
+    write_report(run, held_out, decode, line.tell, cache, device)
 
 
 def _planned(recipe: Recipe, data: Data, run: Path, stages: list[Plan]) -> dict[str, Any]:

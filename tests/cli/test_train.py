@@ -29,8 +29,19 @@ def options(pairs: Path, package_photos: list[Path], tmp_path: Path) -> list[obj
     return [*places, "--out", tmp_path / "run", "--cache", tmp_path / "cache"]
 
 
-def test_a_run_by_command(cli: Cli, options: list[object], tmp_path: Path) -> None:
+def test_a_run_by_command(
+    cli: Cli, options: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
+    from stair_search.encoders import torch_model
+
+    chosen, devices = torch_model.chosen_device, set[str | None]()
+
+    def recorded(device: str | None) -> str:
+        devices.add(device)
+        return chosen(device)
+
+    monkeypatch.setattr(torch_model, "chosen_device", recorded)
     command = ["train", TINY, *options, "--device", "cpu", "--set", "stages.*.steps=2"]
     planned = cli(*command, "--dry-run")
     assert planned.exit_code == 0, planned.output
@@ -46,6 +57,7 @@ def test_a_run_by_command(cli: Cli, options: list[object], tmp_path: Path) -> No
         assert stage["steps"] == 2
         assert set(stage["validation"]["text_to_image"]) == {"R@1", "R@5", "R@10"}
     report = tmp_path / "run" / "report.html"
+    assert devices == {"cpu"}  # the report keeps off a GPU, too
     assert "run 3-joint" in report.read_text("utf-8")
     written = report.stat().st_mtime_ns
     again = cli(*command)

@@ -50,14 +50,15 @@ def write_report(
     decode: Decode,
     tell: Tell = lambda text: None,
     cache: Path | None = None,
+    device: str | None = None,
 ) -> Report:
     """The report of one run, into its folder. held_out: None where there was nothing to hold out.
 
     decode: a file's bytes to an upright RGB picture (PIL). cache: of the states of frozen towers,
-    as `train` has it. Raises UsageError where no stage is finished.
+    as `train` has it. device: see `load_encoder`. Raises UsageError where no stage is finished.
     """
     about = _json(run / "run.json")
-    stages, photos = measure_runs({run.name: run}, held_out, decode, tell, cache)
+    stages, photos = measure_runs({run.name: run}, held_out, decode, tell, cache, device)
     report = Report(
         f"{about.get('name', run.name)}: report of a training",
         facts(about),
@@ -104,6 +105,7 @@ def measure_runs(
     decode: Decode,
     tell: Tell,
     cache: Path | None = None,
+    device: str | None = None,
 ) -> tuple[list[StageReport], list[PhotoReport]]:
     """Every stage of every run that is finished. runs: by the name of the series."""
     shown = [] if held_out is None else spread(len(held_out.pairs.photos), SHOWN_PHOTOS)
@@ -120,7 +122,7 @@ def measure_runs(
             measures = None
             if held_out is not None:
                 model = folder / "model"
-                encoder = load_torch(str(model), None, None, None)
+                encoder = load_torch(str(model), None, device, None)
                 photos, captions = pairs_vectors(
                     encoder,
                     recipe,
