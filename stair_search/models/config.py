@@ -10,7 +10,9 @@ Knows no torch.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -238,8 +240,11 @@ def _value(wanted: Any, value: Any, place: str) -> Any:
         if not isinstance(value, dict):
             raise ModelError(f"{place} = {value!r}: expected settings by name")
         return value
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if wanted is float and isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):  # of an int that no float can hold
+            if math.isfinite(value):
+                return float(value)
+        raise ModelError(f"{place} = {value!r}: expected a finite number")
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ModelError(f"{place} = {value!r}: expected {wanted.__name__}")
     return value

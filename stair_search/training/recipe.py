@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -148,9 +149,13 @@ class Stage:
         _demand(self.steps > 0, f"stage {self.name!r}: steps {self.steps}: at least 1")
         for part in (*self.trains, *self.freezes):
             _demand(part in PARTS, f"stage {self.name!r}: {part!r}; known are {', '.join(PARTS)}")
-        for name in self.rates:
+        for name, factor in self.rates.items():
             _demand(
                 name in RATES, f"stage {self.name!r}: rates.{name}; known are {', '.join(RATES)}"
+            )
+            _demand(
+                isinstance(factor, int | float) and 0 <= factor < math.inf,
+                f"stage {self.name!r}: rates.{name} {factor!r}: a finite number, at least 0",
             )
         _demand(self.rate > 0, f"stage {self.name!r}: rate {self.rate}: above 0")
         for name in ("warmup", "weight_decay", "clip"):
