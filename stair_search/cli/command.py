@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from . import config
+from . import config, shipped
 from .text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,6 +75,7 @@ def model_option(help: str) -> Callable[[F], F]:
         default="starter",
         show_default=True,
         metavar="NAME",
+        shell_complete=shipped.completed(shipped.models, "dir"),
         help=help,
     )
 

@@ -9,25 +9,30 @@ from typing import Any
 import click
 
 from ..errors import ModelError
+from . import shipped
 from .command import Command, debug_option
 from .output import Format, columns, emit, format_option
 from .text import one_line
 
 EXAMPLES = """
 stair-search models
+stair-search models starter
 stair-search models runs/small/stages/3-joint/model
 stair-search models ./my-model --format json
 """
 
 
 @click.command("models", cls=Command, examples=EXAMPLES)
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("model", required=False, shell_complete=shipped.completed(shipped.models, "dir"))
 @format_option
 @debug_option
-def command(folder: Path | None, format: Format) -> None:
-    """List the models for `--model` and the recipes for `train`; or tell what FOLDER holds."""
-    if folder is not None:
-        found = _facts(folder)
+def command(model: str | None, format: Format) -> None:
+    """List the models for `--model` and the recipes for `train`; or tell what MODEL is.
+
+    MODEL is a name that is listed, or a model's folder.
+    """
+    if model is not None:
+        found = _facts(model)
         emit(format, found, lambda: columns([(key, _said(value)) for key, value in found.items()]))
         return
     every = {"models": _models(), "recipes": _recipes()}
@@ -35,12 +40,9 @@ def command(folder: Path | None, format: Format) -> None:
 
 
 def _models() -> list[dict[str, Any]]:
-    from .. import encoders
+    from ..encoders.folder import MODEL_FILE, SHIPPED
 
-    home = Path(encoders.__file__).parent
-    return [
-        {"name": file.parent.name, **_light(file)} for file in sorted(home.glob("*/model.json"))
-    ]
+    return [{**_light(SHIPPED / name / MODEL_FILE), "name": name} for name in shipped.models()]
 
 
 def _light(file: Path) -> dict[str, Any]:
@@ -53,21 +55,21 @@ def _light(file: Path) -> dict[str, Any]:
     if not isinstance(about, dict):
         raise ModelError(f"{file} describes no model")
     about.pop("files", None)
-    return {key: value for key, value in about.items() if key != "name"}
+    return about
 
 
 def _recipes() -> list[dict[str, str]]:
     """Read as TOML alone: listing them takes no torch."""
     import tomllib
 
-    from .. import training
-
-    folder = Path(training.__file__).parent / "recipes"
-    tables = ((file.stem, tomllib.loads(file.read_text("utf-8"))) for file in folder.glob("*.toml"))
-    return [{"name": name, "about": table["about"]} for name, table in sorted(tables)]
+    tables = ((f.stem, tomllib.loads(f.read_text("utf-8"))) for f in shipped.recipe_files())
+    return [{"name": name, "about": table["about"]} for name, table in tables]
 
 
-def _facts(folder: Path) -> dict[str, Any]:
+def _facts(name: str) -> dict[str, Any]:
+    from ..encoders.folder import SHIPPED
+
+    folder = SHIPPED / name if name in shipped.models() else Path(name)
     if (folder / "model.json").is_file():
         return {"folder": str(folder), "form": "light (ONNX)", **_light(folder / "model.json")}
     if not (folder / "config.json").is_file():
@@ -103,6 +105,8 @@ def _lists(every: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 
 
 def _said(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{one_line(str(key))} {_said(inner)}" for key, inner in value.items())
     return one_line(
         f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
     )

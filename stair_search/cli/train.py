@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import shipped
 from .command import Command, debug_option
 from .output import Format, columns, emit, format_option, note
 from .pairs import pairs_and_images
@@ -30,7 +31,7 @@ accelerate launch -m stair_search.cli train paper --pairs captions.csv --images 
 
 
 @click.command("train", cls=Command, examples=EXAMPLES)
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=shipped.completed(shipped.recipes, "file"))
 @pairs_and_images()
 @click.option(
     "--out",

@@ -174,6 +174,11 @@ def test_completion_knows_commands_and_options() -> None:
     assert completed("index", "s") == ["show"]
     assert completed("search", "--wi") == ["--without"]
     assert completed("search", "--format", "n") == ["ndjson"]
+    # what is typed stands first, for files and folders beside the names
+    assert completed("train", "small-c") == ["small-c", "small-clip"]
+    assert completed("search", "--model", "sta") == ["sta", "starter"]
+    assert completed("models", "sta") == ["sta", "starter"]
+    assert completed("evaluate", "table", "--model", "x") == ["x"]
 
 
 @pytest.mark.parametrize(("missing", "code"), [("PIL", 2), ("onnxruntime", 4)])

@@ -95,6 +95,8 @@ def test_models_lists_models_and_recipes(cli: Cli, tmp_path: Path) -> None:
     assert all(recipes.values())
     table = cli("models").stdout
     assert all(name in table for name in recipes)
+    told = json.loads(cli("models", "starter", "--format", "json").stdout)
+    assert (told["name"], told["form"], told["image"]["size"]) == ("starter", "light (ONNX)", 260)
     empty = cli("models", tmp_path)
     assert empty.exit_code == 4
     assert "neither model.json" in empty.stderr

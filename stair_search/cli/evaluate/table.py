@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ...errors import UsageError
+from .. import shipped
 from ..command import Command, debug_option
 from ..output import Format, columns, emit, format_option
 from ..progress import ProgressLine
@@ -42,6 +43,7 @@ stair-search evaluate table --model starter --classes tiny-imagenet/ --format js
     multiple=True,
     required=True,
     metavar="NAME[:TEXT]",
+    shell_complete=shipped.completed(shipped.models, "dir"),
     help="A model, a row each; :static, :neural or :mask chooses its text encoder.",
 )
 @pairs_options(required=False)
