@@ -34,18 +34,30 @@ TABLE = "model.text.table.kind="
 
 
 class Run(NamedTuple):
-    """A recipe and what is set in it. stages: names of its stages' rows; the last is the model."""
+    """A recipe and what is set in it. stages: names of its stages' rows; the last is the model.
+
+    taught: by the CLIP of the same seed, which must stand before it.
+    """
 
     recipe: str
     stages: tuple[str, ...]
     settings: tuple[str, ...] = ()
+    taught: bool = False
 
 
 FAMILY = {
     "clip": Run("small-clip", ("CLIP, 512-d",)),
     "single": Run("small-single-stage", ("STAIR single-stage",)),
     "stair": Run("small", ("STAIR stage 1", "STAIR stage 2", "STAIR")),
-    "taught": Run("small-taught", ("STAIR taught by CLIP",)),
+    # its first two stages are those of "stair"
+    "taught": Run("small-taught", ("", "", "STAIR taught by CLIP"), taught=True),
+    # what teaching does to the teacher's own kind
+    "clip-taught": Run(
+        "small-clip",
+        ("CLIP taught by CLIP",),
+        ("stages.0.losses.taught=0.9", "stages.0.losses.taught_temperature=0.05"),
+        taught=True,
+    ),
     "text-free-mask": Run("small-text-free", ("STAIR text-free, mask",), (TABLE + "mask",)),
     "text-free-weights": Run(
         "small-text-free", ("STAIR text-free, weights",), (TABLE + "weights",)
@@ -69,8 +81,12 @@ def trained(name: str, run: Run, seed: int, place: Place) -> Result:
     pairs = place.runs / "pairs.csv"
     if not pairs.exists():
         data.write_pairs(place.data, pairs)
+    settings = run.settings
+    if run.taught:
+        teacher = trained("clip", FAMILY["clip"], seed, place).model
+        settings = (*settings, f'teachers=["{teacher}"]')
     return train(
-        load(run.recipe, run.settings, seed),
+        load(run.recipe, settings, seed),
         read_data(pairs, place.data),
         place.runs / f"{name}-{seed}",
         lambda path: decode(path.read_bytes()),
@@ -87,6 +103,8 @@ def family(names: Mapping[str, Run], seeds: int, place: Place) -> tuple[tables.R
         for name, run in names.items():
             result = trained(name, run, seed, place)
             for number, row in enumerate(run.stages, 1):
+                if not row:
+                    continue
                 stage = load(run.recipe, run.settings).stages[number - 1]
                 model = model_folder(result.run, stage, number)
                 rows.setdefault(row, []).append(
