@@ -116,7 +116,7 @@ def _named(folder: Path, file: Path) -> Iterator[tuple[Photo, str]]:
             if "label" not in columns or key is None:
                 raise UsageError(
                     f"{file} needs the columns 'label' and 'image' or 'folder' in its first line; "
-                    f"has {columns}"
+                    + (f"has {columns}" if columns else "is empty")
                 )
             for row in rows:
                 place, label = row[key] or "", (row["label"] or "").strip()

@@ -92,8 +92,9 @@ def _csv(file: Path, with_split: bool) -> Iterator[Row]:
         wanted = ["image", "caption"] + (["split"] if with_split else [])
         missing = [name for name in wanted if name not in (rows.fieldnames or [])]
         if missing:
+            found = f"lacks the column {missing[0]!r}; has {rows.fieldnames}"
             raise UsageError(
-                f"{file} lacks the column {missing[0]!r}; has {rows.fieldnames}. "
+                f"{file} {found if rows.fieldnames else 'is empty'}. "
                 "Its first line must name the columns: image,caption[,split]"
             )
         for row in rows:

@@ -56,18 +56,26 @@ def split(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Places of training and test photos, each class in the same proportion; the seed says which.
 
-    Raises UsageError where a class has a single photo, or the parts are smaller than the classes.
+    Raises UsageError where there is one class, where a class has a single photo, or where the parts
+    are smaller than the classes.
     """
     from sklearn.model_selection import train_test_split
 
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2:
+        raise UsageError(
+            f"{len(labels)} photos of {len(classes)} classes to learn from: a classifier needs "
+            "two classes, each with two photos or more"
+        )
     try:
         train, test = train_test_split(
             np.arange(len(labels)), train_size=train_share, random_state=seed, stratify=labels
         )
-    except ValueError as error:
+    except ValueError:
         raise UsageError(
-            f"{len(labels)} photos of {len(np.unique(labels))} classes cannot be split into "
-            f"training and test photos: {error}"
+            f"{len(labels)} photos of {len(classes)} classes cannot be split, {train_share:.0%} to "
+            "learn from and the others to test: each class needs two photos or more (the smallest "
+            f"has {counts.min()}), and both parts as many photos as there are classes"
         ) from None
     return np.sort(train), np.sort(test)
 

@@ -101,5 +101,8 @@ def test_splits_are_seeded_stratified_and_refused_where_impossible() -> None:
     assert sorted([*train, *test]) == list(range(40))
     assert split(labels, 0.7, seed=3)[0].tolist() == train.tolist()
     assert split(labels, 0.7, seed=4)[0].tolist() != train.tolist()
-    with pytest.raises(UsageError, match="cannot be split"):
+    with pytest.raises(UsageError, match=r"cannot be split, 50% .* \(the smallest has 1\)"):
         split(np.array([0, 0, 1]), 0.5)
+    for photos in (1, 8):
+        with pytest.raises(UsageError, match=f"{photos} photos of 1 classes .* needs two classes"):
+            split(np.zeros(photos, np.int64), 0.5)

@@ -100,6 +100,7 @@ def test_cifars_pickles_are_refused(
     ("text", "message"),
     [
         ("a/1.jpg,dog\n", "needs the columns 'label'"),
+        ("", "needs the columns 'label' .*; is empty"),
         ("image,label\na/1.jpg,\n", "line 2: a row needs image and label"),
         ("image,label\n../1.jpg,dog\n", "line 2: '../1.jpg' lies outside"),
         ("image,label\nb/1.jpg,dog\n", "lacks 'b/1.jpg'"),

@@ -95,7 +95,8 @@ def test_without_splits_some_photos_are_held_back(tmp_path: Path) -> None:
         ("image,caption\n0.jpg,a\n9.jpg,b\n", r"lacks 1 photos that .* names: 9\.jpg"),
         ("image,caption\n0.jpg,a\n1.jpg,  \n", "line 3: a row needs image and caption"),
         ("image,text\n0.jpg,a\n", "lacks the column 'caption'"),
-        ("", "lacks the column"),
+        ("", r"is empty\. Its first line must name"),
+        ("\n\n", r"is empty\. Its first line must name"),
     ],
 )
 def test_bad_pairs_are_refused_in_words(rows: str, told: str, tmp_path: Path) -> None:
