@@ -126,14 +126,15 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
     """
     from ..mappings import fields_of
 
-    fields = fields_of(engine.mapping(index))
     matches = [clauses.match(text) for text in asked.match]
     filters = [clauses.value(text) for text in asked.filter]
     if not asked.needs_model:
+        fields = fields_of(engine.mapping(index))
         return Question(question(model="", match=matches, filters=filters), fields)
     from ..encoders import load_encoder
 
     encoder = load_encoder(asked.model, text=asked.text_encoder)
+    fields = fields_of(engine.mapping(index))  # a model that fits no index is told before
     words, image = _word_tokens(asked.words, encoder), _image_tokens(asked.image, encoder)
     query = question(
         words,

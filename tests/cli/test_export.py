@@ -82,6 +82,7 @@ def test_a_dense_model_is_refused_where_an_index_is_written_or_asked(
     save_pretrained(model("clip"), tmp_path / "clip")
     for args in (
         ("search", "dog", *sqlite),
+        ("search", "dog", "--url", f"sqlite:{tmp_path / 'none.db'}"),
         ("ingest", tmp_path, *sqlite),
         ("encode", "--text", "x"),
     ):
