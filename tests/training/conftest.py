@@ -28,10 +28,16 @@ def pairs(package_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="session")
-def data(pairs: Path, package_photos: list[Path]) -> Data:
+def data(pairs: Path, package_photos: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """The pairs with small copies of their photos: opening the large ones is most of a tiny run."""
     from stair_search.training.data import read_data
 
-    return read_data(pairs, package_photos[0].parent)
+    folder = tmp_path_factory.mktemp("small")
+    for photo in package_photos[:32]:
+        copy = open_photo(photo)
+        copy.thumbnail((96, 96))
+        copy.save(folder / photo.name)
+    return read_data(pairs, folder)
 
 
 def open_photo(path: Path) -> Any:
