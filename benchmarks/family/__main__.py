@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from stair_search.ingest.decode import decode
 from stair_search.training.data import read_data
-from stair_search.training.recipe import load
+from stair_search.training.recipe import Recipe, load
 from stair_search.training.run import Result, model_folder, train
 
 from . import data, figures, tables
@@ -76,17 +76,18 @@ class Place(NamedTuple):
     split: str
 
 
-def trained(name: str, run: Run, seed: int, place: Place) -> Result:
+def trained(name: str, run: Run, seed: int, place: Place) -> tuple[Recipe, Result]:
     log.info("%s, seed %d", name, seed)
     pairs = place.runs / "pairs.csv"
     if not pairs.exists():
         data.write_pairs(place.data, pairs)
     settings = run.settings
     if run.taught:
-        teacher = trained("clip", FAMILY["clip"], seed, place).model
+        teacher = trained("clip", FAMILY["clip"], seed, place)[1].model
         settings = (*settings, f'teachers=["{teacher}"]')
-    return train(
-        load(run.recipe, settings, seed),
+    recipe = load(run.recipe, settings, seed)
+    return recipe, train(
+        recipe,
         read_data(pairs, place.data),
         place.runs / f"{name}-{seed}",
         lambda path: decode(path.read_bytes()),
@@ -101,12 +102,11 @@ def family(names: Mapping[str, Run], seeds: int, place: Place) -> tuple[tables.R
     seconds: dict[str, list[float]] = {}
     for seed in range(seeds):
         for name, run in names.items():
-            result = trained(name, run, seed, place)
+            recipe, result = trained(name, run, seed, place)
             for number, row in enumerate(run.stages, 1):
                 if not row:
                     continue
-                stage = load(run.recipe, run.settings).stages[number - 1]
-                model = model_folder(result.run, stage, number)
+                model = model_folder(result.run, recipe.stages[number - 1], number)
                 rows.setdefault(row, []).append(
                     measured(row, model, place.data, place.cache, place.split)
                 )
@@ -146,7 +146,7 @@ def lambdas(place: Place) -> tables.Rows:
     for value in LAMBDAS:
         sides = [f"stages.*.losses.flops_{side}={value}" for side in ("image", "text")]
         run = Run("small", (f"λ {value}",), tuple(sides))
-        result = trained(f"lambda-{value}", run, 0, place)
+        _, result = trained(f"lambda-{value}", run, 0, place)
         rows[f"λ {value}"] = [
             measured(f"λ {value}", result.model, place.data, place.cache, place.split, False)
         ]
@@ -179,7 +179,7 @@ def main() -> None:
     chosen = {name: FAMILY[name] for name in arguments.only or FAMILY}
     rows, seconds = family(chosen, arguments.seeds, place)
     if arguments.figures:
-        shown = trained("stair", FAMILY["stair"], 0, place).model
+        shown = trained("stair", FAMILY["stair"], 0, place)[1].model
         figures.draw(rows, lambdas(place), shown, place.cache, arguments.figures)
         return
     print("\n".join(told(rows, seconds)))
