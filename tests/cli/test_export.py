@@ -58,6 +58,9 @@ def test_captions_that_cannot_be_read(cli: Cli, trained: Path, tmp_path: Path) -
 
 def test_what_is_no_trained_model(cli: Cli, tiny_model: Path, tmp_path: Path) -> None:
     result = cli("export", tiny_model, "--out", tmp_path / "x")
+    assert result.exit_code == 2 and "light" in result.stderr
+    (tmp_path / "empty").mkdir()
+    result = cli("export", tmp_path / "empty", "--out", tmp_path / "x")
     assert result.exit_code == 4 and "config.json" in result.stderr
     assert cli("export", tmp_path / "none", "--out", tmp_path / "x").exit_code == 2
 
