@@ -177,19 +177,19 @@ def test_the_papers_configuration() -> None:
         "stair", "paper", ImageConfig(vit, 224, half, half, head=head), TextConfig(text, head=head)
     )
     vocabulary = Path("stair_search/encoders/starter/vocab.txt").read_text("utf-8").split("\n")
-    with torch.device("meta"):
-        stair = build(paper, vocabulary[:30_522])
-        dense = replace(head, kind="dense")
-        clip = build(
-            replace(
-                paper,
-                kind="clip",
-                image=replace(paper.image, head=dense),
-                text=replace(paper.text, head=dense),
-            ),
-            vocabulary[:30_522],
-        )
-        states = stair.image_states(torch.zeros(2, 3, 224, 224))
+    stair = build(paper, vocabulary[:30_522], device="meta")
+    dense = replace(head, kind="dense")
+    clip = build(
+        replace(
+            paper,
+            kind="clip",
+            image=replace(paper.image, head=dense),
+            text=replace(paper.text, head=dense),
+        ),
+        vocabulary[:30_522],
+        device="meta",
+    )
+    states = stair.image_states(torch.zeros(2, 3, 224, 224, device="meta"))
     assert states.hidden.shape == (2, 197, 768)
     assert stair.text_tower is not None and stair.text_tower.hidden == 512
 
