@@ -23,8 +23,10 @@ from stair_search.errors import TrainingError, UsageError
 from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.nouns import nouns_of
 from stair_search.evaluation.pairs import Pairs
+from stair_search.models.config import from_dict
 
 from ..features import default_cache
+from ..recipe import Stage
 from .measures import HeldOut, measure, spread
 from .page import (
     Interval,
@@ -115,6 +117,7 @@ def measure_runs(
     for series, run in runs.items():
         recipe = _json(run / "run.json")["recipe"]
         dense = recipe["model"]["kind"] == "clip"
+        trained = tuple(from_dict(Stage, stage) for stage in recipe["stages"])
         folders = finished(run)
         for folder in folders:
             wanted = recipe["stages"][int(folder.name.split("-")[0]) - 1]
@@ -125,7 +128,7 @@ def measure_runs(
                 encoder = load_torch(str(model), None, device, None)
                 photos, captions = pairs_vectors(
                     encoder,
-                    recipe,
+                    trained,
                     held_out.pairs,
                     decode,
                     cache or default_cache(),
@@ -277,11 +280,11 @@ def _width(interval: Interval) -> float:
 
 def _settings(recipe: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, str]:
     """Of a stage, those that people compare."""
-    frozen = [part for part in stage["trains"] if part not in stage["freezes"]]
+    trained = [part for part in stage["trains"] if part not in stage["freezes"]]
     return {
         "batch": str(recipe["batch"]),
         "rate": f"{stage['rate']:g}",
-        "trains": " ".join(frozen),
+        "trains": " ".join(trained),
         **({"captions": "own tokens only"} if stage["own_only"] else {}),
     }
 

@@ -6,7 +6,7 @@ where validation has mostly put it. A tower that was trained is asked anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +22,13 @@ from stair_search.evaluation.protocols import Encoded
 from stair_search.tokens import TokenWeights
 
 from ..features import image_states, text_states
+from ..recipe import Stage
 from ..samples import Batch, Photos, Texts, image_states_of, text_states_of, tokenised
+from ..step import is_frozen
 
 BATCH = 64
 
 Tell = Callable[[str], None]
-
-
-def frozen(recipe: Mapping[str, Any], part: str) -> bool:
-    """Whether no stage of a run's recipe trains a tower, "image_tower" or "text_tower".
-
-    >>> frozen({"stages": [{"trains": ["image"], "freezes": ["image_tower"]}]}, "image_tower")
-    True
-    >>> frozen({"stages": [{"trains": ["image_tower_last"], "freezes": []}]}, "image_tower")
-    False
-    """
-    whole = {part, part.removesuffix("_tower")}
-    names = whole | {f"{part}_last"}
-    if part == "text_tower" and not recipe["model"].get("own_embeddings"):
-        names |= {"embeddings"}
-    return all(
-        whole & {*stage["freezes"]} or not names & ({*stage["trains"]} - {*stage["freezes"]})
-        for stage in recipe["stages"]
-    )
 
 
 def photo_vectors(
@@ -106,15 +90,16 @@ def text_vectors(
 
 def pairs_vectors(
     encoder: TorchEncoder | TorchDenseEncoder,
-    recipe: Mapping[str, Any],
+    stages: tuple[Stage, ...],
     pairs: Pairs,
     decode: Decode,
     cache: Path,
     tell: Tell,
 ) -> tuple[Encoded, Encoded]:
-    """Photos and captions. recipe: as run.json has it."""
+    """Photos and captions. stages: all of the run, which say what towers it trained."""
+    model, _ = encoder.states
     photos, texts = (
-        cache if frozen(recipe, part) else None for part in ("image_tower", "text_tower")
+        cache if is_frozen(model, part, stages) else None for part in ("image_tower", "text_tower")
     )
     return (
         photo_vectors(encoder, pairs.photos, decode, photos, tell),

@@ -50,7 +50,13 @@ def make_run(
         ]
         lines = [json.dumps(entry) for entry in entries]
         (stage / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 3')  # killed while writing
-    stage_of = {"rate": 0.1, "trains": list(trains), "freezes": ["text"]}
+    stage_of = {
+        "name": "of_a_run",
+        "steps": 20,
+        "rate": 0.1,
+        "trains": list(trains),
+        "freezes": ["text"],
+    }
     stages = [stage_of | {"own_only": "masked" in name} for name in names]
     stages += [stages[-1]] * 9  # "10-joint"
     recipe = {"model": {"kind": kind}, "stages": stages, "batch": 8}
