@@ -31,7 +31,7 @@ from .recipe import Recipe, Stage
 from .samples import Batch, Samples
 from .schedules import quadratic_growth
 from .step import Step, Stepped
-from .watch import Validation, Validator, collapse
+from .watch import Validator, collapse
 
 Tell = Callable[[str], None]
 
@@ -81,7 +81,6 @@ class StageTrainer(Trainer):
         self._sums: dict[str, torch.Tensor] = {}
         self._seen: torch.Tensor | None = None
         self._since = 0
-        self.validation: Validation | None = None
         self.last_loss = float("nan")
         self._resumed = self._validated = 0
         arguments = _arguments(recipe, stage, samples, folder, device)
@@ -209,7 +208,6 @@ class StageTrainer(Trainer):
 
     def _validate(self, validator: Validator) -> None:
         found = validator(self._step.model, self._stage.own_only)
-        self.validation = found
         line: dict[str, Any] = {"step": self.state.global_step, "validation": found.to_dict()}
         scale = 1 / self._step.model.temperature.item()
         outputs = self._step.model.outputs
