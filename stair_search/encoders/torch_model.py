@@ -112,7 +112,7 @@ class TorchEncoder(Encoder):
 
     @cached_property
     def _words(self) -> WordPiece:
-        return WordPiece({token: place for place, token in enumerate(self.vocabulary.tokens)})
+        return WordPiece.of(self.vocabulary.tokens)
 
     def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]:
         found = [TokenWeights.empty()] * len(texts)

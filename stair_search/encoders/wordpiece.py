@@ -9,7 +9,7 @@ no id rather than `[UNK]`.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 LONGEST_WORD = 100
 """Characters beyond which BERT gives a word up."""
@@ -88,6 +88,11 @@ class WordPiece:
     def __init__(self, vocabulary: Mapping[str, int]) -> None:
         self._vocabulary = vocabulary
         self._cache: dict[str, tuple[int, ...]] = {}
+
+    @classmethod
+    def of(cls, tokens: Sequence[str]) -> WordPiece:
+        """For a vocabulary's tokens, whose ids are their places."""
+        return cls({token: place for place, token in enumerate(tokens)})
 
     @property
     def size(self) -> int:

@@ -22,10 +22,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stair_search.encoders.wordpiece import split_words
+from stair_search.encoders.wordpiece import WordPiece, split_words
 from stair_search.vocabulary import Vocabulary
 
-from .interpretability import wordpiece
 from .pairs import Pairs
 from .vectors import Vectors
 
@@ -135,7 +134,7 @@ def own_tokens(texts: Sequence[str], vocabulary: Vocabulary) -> Vectors:
     """SciPy csr bool [m, V]: the tokens of each text."""
     from scipy.sparse import csr_array
 
-    cut = wordpiece(vocabulary)
+    cut = WordPiece.of(vocabulary.tokens)
     ids = [sorted(set(cut.encode(text))) for text in texts]
     starts = np.cumsum([0, *map(len, ids)])
     flat = np.array([i for row in ids for i in row], np.int32)

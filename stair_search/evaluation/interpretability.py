@@ -64,10 +64,6 @@ class Interpretability(NamedTuple):
         }
 
 
-def wordpiece(vocabulary: Vocabulary) -> WordPiece:
-    return WordPiece({token: place for place, token in enumerate(vocabulary.tokens)})
-
-
 def pieces(text: str, cut: WordPiece, vocabulary: Vocabulary) -> frozenset[int]:
     """Ids of a label's sub-words that hold a letter or a digit; none where it cannot be cut."""
     return frozenset(
@@ -141,7 +137,7 @@ def of_labels(
     tokens: Vectors | None = None,
 ) -> Interpretability:
     """The rank of each photo's class name. Raises UsageError for a name without a token."""
-    cut = wordpiece(vocabulary)
+    cut = WordPiece.of(vocabulary.tokens)
     ids = [pieces(name, cut, vocabulary) for name in names]
     if frozenset() in ids:
         raise UsageError(
@@ -168,7 +164,7 @@ def of_nouns(
 
     None where no photo asks.
     """
-    cut = wordpiece(vocabulary)
+    cut = WordPiece.of(vocabulary.tokens)
     one: list[tuple[int, frozenset[int]]] = []
     each: list[tuple[int, frozenset[int]]] = []
     aside: list[frozenset[int]] = []

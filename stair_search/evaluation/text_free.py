@@ -31,7 +31,7 @@ class MaskText:
 
     def __init__(self, encoder: SparseEncoder) -> None:
         self._encoder = encoder
-        self._cut = WordPiece({token: i for i, token in enumerate(encoder.vocabulary.tokens)})
+        self._cut = WordPiece.of(encoder.vocabulary.tokens)
 
     @property
     def fingerprint(self) -> str:

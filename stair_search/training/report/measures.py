@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stair_search.encoders.wordpiece import WordPiece
 from stair_search.evaluation import interpretability, retrieval
 from stair_search.evaluation.bootstrap import interval, replicates
 from stair_search.evaluation.encode import Progress
@@ -75,7 +76,7 @@ def measure(
     tokens of the vocabulary a dense model was asked for.
     """
     if own_only and not isinstance(captions, np.ndarray):
-        cut = interpretability.wordpiece(encoder.vocabulary)
+        cut = WordPiece.of(encoder.vocabulary.tokens)
         captions = [
             _only(tokens, cut.encode(caption))
             for tokens, caption in zip(captions, pairs.captions, strict=True)

@@ -87,7 +87,7 @@ def read_words(cache: Path) -> Words:
     vectors = sentence_vectors([token.removeprefix("##") for token in tokens], cache)
     vectors = vectors - vectors.mean(0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Words(tokens, WordPiece({token: i for i, token in enumerate(tokens)}), vectors)
+    return Words(tokens, WordPiece.of(tokens), vectors)
 
 
 def examples(
