@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,39 +21,43 @@ def measured(
     name: str, model: Path, photos: Path, cache: Path, split: str, all_figures: bool = True
 ) -> Told:
     """Rows of `evaluate table` by data set. all_figures: False for retrieval and sparsity alone."""
-    file = model.parent / f"measured-{split}.json"
-    wanted = [*data.SETS, *([data.CLASSES] if all_figures else [])]
-    found: Told = json.loads(file.read_text()) if file.exists() else {}
-    if all(key in found for key in wanted):
+
+    def rows() -> Told:
+        encoder: Any = FrozenEncoder(model, cache)
+        found = _captioned(name, encoder, encoder, photos, split)
+        if all_figures:
+            labelled = data.classes(photos)
+            seen = encoder.encode_photos([Path(str(photo)) for photo in labelled.photos])
+            classes = Classes(labelled, seen, read_templates("ensemble"))
+            found[data.CLASSES] = make_row(name, encoder, None, classes).to_dict()
         return found
-    encoder: Any = FrozenEncoder(model, cache)
-    for key, pairs in data.test_pairs(photos, split).items():
-        seen = Captioned(pairs, encoder.encode_photos(pairs.photos))
-        found[key] = make_row(name, encoder, seen, None).to_dict()
-    if all_figures:
-        labelled = data.classes(photos)
-        seen_too = Classes(
-            labelled, encoder.encode_photos([Path(str(p)) for p in labelled.photos]), _templates()
-        )
-        found[data.CLASSES] = make_row(name, encoder, None, seen_too).to_dict()
-    file.write_text(json.dumps(found))
-    return found
+
+    return _kept(model.parent / f"measured-{split}{'' if all_figures else '-retrieval'}.json", rows)
 
 
 def masked(model: Path, photos: Path, cache: Path, split: str) -> Told:
     """Retrieval by the photos of a full model and the mask of a text's tokens (section 7.1)."""
-    file = model.parent / f"masked-{split}.json"
+
+    def rows() -> Told:
+        encoder: Any = FrozenEncoder(model, cache)
+        return _captioned("mask", encoder, MaskText(encoder), photos, split)
+
+    return _kept(model.parent / f"masked-{split}.json", rows)
+
+
+def _captioned(name: str, photos_by: Any, texts_by: Any, photos: Path, split: str) -> Told:
+    return {
+        key: make_row(
+            name, texts_by, Captioned(pairs, photos_by.encode_photos(pairs.photos)), None
+        ).to_dict()
+        for key, pairs in data.test_pairs(photos, split).items()
+    }
+
+
+def _kept(file: Path, rows: Callable[[], Told]) -> Told:
     if file.exists():
-        kept: Told = json.loads(file.read_text())
-        return kept
-    encoder: Any = FrozenEncoder(model, cache)
-    found: Told = {}
-    for key, pairs in data.test_pairs(photos, split).items():
-        seen = Captioned(pairs, encoder.encode_photos(pairs.photos))
-        found[key] = make_row("mask", MaskText(encoder), seen, None).to_dict()
-    file.write_text(json.dumps(found))
-    return found
-
-
-def _templates() -> tuple[str, ...]:
-    return read_templates("ensemble")
+        found: Told = json.loads(file.read_text())
+        return found
+    told = rows()
+    file.write_text(json.dumps(told))
+    return told
