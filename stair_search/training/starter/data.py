@@ -44,36 +44,3 @@ class Batches:
             view = self._data.views[random.integers(len(self._data.views))]
             found.append((view[photos], photos, captions))
         return found
-
-
-def unit(x: torch.Tensor) -> torch.Tensor:
-    """Rows at length 1; a row of zeros stays one."""
-    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-6)
-
-
-def contrastive(logits: torch.Tensor) -> torch.Tensor:
-    """InfoNCE both ways over square logits [b, b] (van den Oord 2018, as in CLIP)."""
-    truth = torch.arange(len(logits))
-    loss = torch.nn.functional.cross_entropy
-    return (loss(logits, truth) + loss(logits.T, truth)) / 2
-
-
-def soft_contrastive(logits: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """The same with the teacher's distribution over the batch as target."""
-    loss = torch.nn.functional.cross_entropy
-    return (loss(logits, teacher.softmax(1)) + loss(logits.T, teacher.T.softmax(1))) / 2
-
-
-def mean_recall(similarity: torch.Tensor, owner: NDArray[np.int64]) -> float:
-    """Mean of R@1/5/10 both ways in percent, float32 [n, m]; for choosing between runs only.
-
-    What is reported is measured through an engine, see `stair_search.evaluation.retrieval`.
-    """
-    scores = similarity.numpy()
-    columns = np.arange(scores.shape[1])
-    worse = (scores > scores[owner, columns]).sum(0)
-    own = owner[None, :] == np.arange(len(scores))[:, None]
-    best_own = np.where(own, scores, -np.inf).max(1, keepdims=True)
-    worse_captions = (np.where(own, -np.inf, scores) > best_own).sum(1)
-    recalls = [float((ranks < k).mean()) for ranks in (worse, worse_captions) for k in (1, 5, 10)]
-    return 100 * sum(recalls) / len(recalls)

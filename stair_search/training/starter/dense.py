@@ -11,7 +11,8 @@ import math
 import torch
 from torch import nn
 
-from .data import Batches, Examples, contrastive, unit
+from ..losses import contrastive, scores, unit
+from .data import Batches, Examples
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def train_dense(data: Examples, epochs: int = 15, seed: int = 0) -> Dense:
         for features, _, captions in batches.epoch():
             scale = model.log_scale.exp().clamp(max=60)
             texts = model.texts(data.sentences[captions])
-            loss = contrastive(scale * model.images(features) @ texts.T)
+            loss = contrastive(scores(model.images(features), texts, scale))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

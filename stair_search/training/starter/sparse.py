@@ -22,7 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .data import Batches, Examples, contrastive, mean_recall, soft_contrastive, unit
+from stair_search.evaluation.retrieval import Recalls, mean_recall, ranks
+from stair_search.models.token_head import strongest
+
+from ..losses import Scores, contrastive, distillation, grounding, scores
+from .data import Batches, Examples
 from .dense import Dense
 from .lexicon import Lexicon
 
@@ -35,16 +39,11 @@ RIDGE = 3840.0
 TEACHER_TEMPERATURE = 0.05
 TEACHER_SHARE = 0.9
 GROUNDING = 0.02
+SHARPNESS = 1.5
+"""Of a weight as log odds, over a token's prior."""
 EXPANSION = 0.001
 EXPANSION_START = 0.5
 RIDGE_TEXT = 100.0
-
-
-def strongest(x: torch.Tensor, k: int) -> torch.Tensor:
-    """Rows of x [n, o] with all but their k largest at zero; gradients flow through these."""
-    if k >= x.shape[1]:
-        return x
-    return x * (x >= x.topk(k, dim=1).values[:, -1:].detach())
 
 
 def ridge(x: NDArray[np.float32], y: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
@@ -159,22 +158,10 @@ class Teacher:
         with torch.no_grad():
             self._images = torch.cat([model.images(data.views[0]) for model in models], 1)
             self._texts = torch.cat([model.texts(data.sentences) for model in models], 1)
-        self._models = len(models)
 
-    def logits(self, photos: NDArray[np.int64], captions: NDArray[np.int64]) -> torch.Tensor:
-        """float32 [b, b]."""
-        similarity = self._images[photos] @ self._texts[captions].T / self._models
-        return similarity / TEACHER_TEMPERATURE
-
-
-def grounding(weights: torch.Tensor, bag: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of a photo's tokens against the words of its captions, summed over them.
-
-    weights, bag: float32 [b, o]; prior: log odds of each token, [o]. Without the prior rare tokens
-    would die or take on another meaning.
-    """
-    loss = torch.nn.functional.binary_cross_entropy_with_logits
-    return loss(1.5 * weights + prior, bag, reduction="sum") / len(weights)
+    def scores(self, photos: NDArray[np.int64], captions: NDArray[np.int64]) -> Scores:
+        """Of b photos and b captions."""
+        return scores(self._images[photos], self._texts[captions], 1 / TEACHER_TEMPERATURE)
 
 
 def train_sparse(
@@ -203,12 +190,12 @@ def train_sparse(
             # a text must not hang on one word
             words = data.bag[captions] * (torch.rand(len(captions), data.bag.shape[1]) > 0.1)
             expansion = model.texts.expand(words)
-            logits = scale * unit(weights) @ unit(model.texts.strongest(words, expansion)).T
-            loss = (1 - TEACHER_SHARE) * contrastive(logits)
-            loss = loss + TEACHER_SHARE * soft_contrastive(logits, teacher.logits(photos, captions))
+            of = scores(weights, model.texts.strongest(words, expansion), scale)
+            loss = (1 - TEACHER_SHARE) * contrastive(of)
+            loss = loss + TEACHER_SHARE * distillation(of, teacher.scores(photos, captions))
             # a word implies few: pruning its row then hardly hurts
             loss = loss + EXPANSION * expansion.abs().sum(1).mean()
-            loss = loss + GROUNDING * grounding(weights, bag[photos], prior)
+            loss = loss + GROUNDING * grounding(SHARPNESS * weights, bag[photos], prior)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -216,8 +203,9 @@ def train_sparse(
             total += float(loss.detach())
         model.eval()
         with torch.no_grad():
-            seen = unit(model.images(validation.views[0])) @ unit(model.texts(validation.bag)).T
-        recall = mean_recall(seen, validation.owner)
+            images, texts = model.images(validation.views[0]), model.texts(validation.bag)
+        found = ranks(images.numpy(), texts.numpy(), validation.owner.tolist())
+        recall = mean_recall(Recalls.of(found.text_to_image), Recalls.of(found.image_to_text))
         mean = total / len(batches)
         log.info("  epoch %d of %d: loss %.3f, validation mR %.1f", epoch + 1, epochs, mean, recall)
     return model
