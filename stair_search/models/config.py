@@ -60,11 +60,16 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class TableConfig:
-    """A text side without a network. rank: of the expansion's low-rank rows; see `TextTable`."""
+    """A text side without a network, see `TextTable`.
+
+    rank: of the expansion's low-rank rows. dropout: share of a text's tokens that training leaves
+    out, so that a text does not hang on one word.
+    """
 
     kind: Literal["mask", "weights", "expansion"]
     top_k: int | None = None
     rank: int = 128
+    dropout: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -168,9 +173,10 @@ class ModelConfig:
                 _demand(part.chunk >= 0, f"{place}.chunk {part.chunk}: at least 0")
                 _demand(0 <= part.dropout < 1, f"{place}.dropout {part.dropout}: from 0 to below 1")
         if text.table is not None:
-            top_k, rank = text.table.top_k, text.table.rank
+            top_k, rank, dropout = text.table.top_k, text.table.rank, text.table.dropout
             _demand(top_k is None or top_k > 0, f"text.table.top_k {top_k}: at least 1")
             _demand(rank > 0, f"text.table.rank {rank}: at least 1")
+            _demand(0 <= dropout < 1, f"text.table.dropout {dropout}: from 0 to below 1")
 
 
 def _demand(holds: bool, otherwise: str) -> None:

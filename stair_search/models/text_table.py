@@ -49,6 +49,7 @@ class TextTable(nn.Module):
         if config.kind != "mask":
             # softplus of it is 1: all begin as the mask
             self.own = nn.Parameter(torch.full((v,), math.log(math.e - 1)))
+        self.vectors: nn.Embedding | None = None
         if config.kind == "expansion":
             self.vectors = nn.Embedding(v, config.rank)
             self.expansion = nn.Linear(config.rank, o, bias=False)
@@ -57,15 +58,21 @@ class TextTable(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Ids int64 [b, t], mask bool [b, t] -> weights [b, o]."""
-        own = self._own[0]
+        own = self.own_tokens
+        if self.training and self.config.dropout:
+            mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.dropout)
         columns, there = own.columns(ids, mask)
         share = own.spread(columns, there * self._weight(ids))
-        if self.config.kind == "expansion":
+        if self.vectors is not None:
             # a token without an output of its own may still imply others
             said = own.distinct(ids, mask)
             meant = (self.vectors(ids) * said[..., None]).sum(dim=1)
             share = torch.relu(share + self.expansion(meant))
         return strongest(share, self.config.top_k)
+
+    @property
+    def own_tokens(self) -> OwnTokens:
+        return self._own[0]
 
     def _weight(self, ids: torch.Tensor) -> torch.Tensor:
         if self.config.kind == "mask":
@@ -79,7 +86,7 @@ class TextTable(nn.Module):
         keep: entries of a row that stay, the largest by absolute weight; least: none below it. Both
         change what a text says: measure it.
         """
-        own = self._own[0]
+        own = self.own_tokens
         device = own.place.device
         starts = np.zeros(own.vocabulary + 1, np.int32)
         ids: list[NDArray[np.int32]] = []
@@ -104,10 +111,10 @@ class TextTable(nn.Module):
 
     def dense_rows(self, tokens: torch.Tensor) -> torch.Tensor:
         """What single tokens add to the sum, [len(tokens), o]; not clamped."""
-        own = self._own[0]
+        own = self.own_tokens
         ids, mask = tokens[:, None], torch.ones_like(tokens, dtype=torch.bool)[:, None]
         columns, there = own.columns(ids, mask)
         rows = own.spread(columns, there * self._weight(ids))
-        if self.config.kind == "expansion":
+        if self.vectors is not None:
             rows = rows + self.expansion(self.vectors(tokens)) * own.distinct(ids, mask)
         return rows

@@ -81,8 +81,8 @@ class TextRecipe:
 class ModelRecipe:
     """least: tokens of the vocabulary that at least so many captions hold as words are the model's
     outputs, without stop words and pieces of words; None for the whole vocabulary. own_embeddings:
-    see `ModelConfig`. ridge: the token heads of frozen towers start at a ridge regression onto the
-    captions' words (see `ridge`), otherwise at random.
+    see `ModelConfig`. ridge: token heads of frozen towers and text tables start at a regression
+    onto the captions' words (see `ridge`), otherwise at random.
     """
 
     kind: Literal["stair", "clip", "stair-image"]
@@ -212,8 +212,6 @@ class Recipe:
                     f"stage {stage.name!r}: a dense model has no tokens, so no own_only, "
                     "losses.flops_image, losses.flops_text or losses.grounding",
                 )
-        if self.model.kind == "stair-image":
-            _demand(not self.model.ridge, "model.ridge needs a text tower")
         taught = [stage.name for stage in self.stages if stage.losses.taught]
         _demand(
             bool(self.teachers) == bool(taught),

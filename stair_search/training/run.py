@@ -1,6 +1,6 @@
 """A whole run in its folder: stage after stage, each from the model that the last one left.
 
-    RUN/run.json                     the recipe, the data's fingerprint, versions
+    RUN/run.json                     the recipe, fingerprints of data and teachers, versions
     RUN/stages/1-masked/log.jsonl    loss terms, tokens, validation: a line each
     RUN/stages/1-masked/checkpoints/ while the stage is trained
     RUN/stages/1-masked/model/       the finished model
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -149,15 +149,23 @@ def check(recipe: Recipe, data: Data, run: Path) -> None:
     try:
         there = json.loads(about.read_text(encoding="utf-8"))
         old, before = flat_settings(there["recipe"]), there["data"]["fingerprint"]
+        taught_by = list(there["teachers"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{about} cannot be read: {error!r}; name a new folder") from None
     new = flat_settings(recipe.to_dict())
-    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    differing = sorted(
+        key for key in old.keys() | new.keys() if key != "teachers" and old.get(key) != new.get(key)
+    )
     if differing:
         told = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} here" for key in differing]
         rest = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
         raise UsageError(
             f"{run} is a run of another recipe ({'; '.join(told[:SHOWN])}{rest}): name a new folder"
+        )
+    if taught_by != (teachers := _fingerprints(recipe.teachers)):
+        raise UsageError(
+            f"{run} is taught by {', '.join(taught_by) or 'none'}, not by "
+            f"{', '.join(teachers) or 'none'} ({', '.join(recipe.teachers)}): name a new folder"
         )
     if before != data.fingerprint:
         raise UsageError(
@@ -214,6 +222,7 @@ class _Running:
         self.folder = stage_folder(run, self.stage, number)
         self.cache = cache or default_cache()
         self.open_photo, self.tell, self.device = open_photo, tell, device
+        self.teachers: list[DualEncoder] = []
 
     def train(self) -> dict[str, Any]:
         from stair_search.models.files import save_pretrained
@@ -223,11 +232,12 @@ class _Running:
 
         model = self._model()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.teachers = self._teachers(model)
         samples, prior, validator = self._samples(model)
         if self.number == 1 and self.recipe.model.ridge:
             self._to_ridge(model, samples)
         trainer = StageTrainer(
-            Step(model, self.stage, prior, self._teachers(model)),
+            Step(model, self.stage, prior, self.teachers),
             self.recipe,
             self.number,
             samples,
@@ -304,7 +314,7 @@ class _Running:
         """Both heads start at a ridge regression onto the words of the photos' captions."""
         from stair_search.models.token_head import TokenHead
 
-        from .ridge import start_at_ridge, word_targets
+        from .ridge import start_at_ridge, start_table, word_targets
 
         images, texts, words = samples.means()
         for head, states, owner in (
@@ -316,6 +326,9 @@ class _Running:
                     raise UsageError("model.ridge: both towers have to be frozen in all stages")
                 self.tell("a ridge regression onto the captions' words, where the heads start")
                 start_at_ridge(head, states, word_targets(head, words, owner))
+        if (table := model.text_table) is not None and table.config.kind != "mask":
+            assert words is not None
+            start_table(table, samples.texts(), words, self.data.train.owner)
 
     def _teachers(self, model: DualEncoder) -> list[DualEncoder]:
         """Of a stage that is taught. They are given what the model is given: ids of its vocabulary,
@@ -328,7 +341,7 @@ class _Running:
 
         if not self.stage.losses.taught:
             return []
-        found = []
+        found: list[DualEncoder] = []
         for folder in self.recipe.teachers:
             teacher = from_pretrained(folder)
             alike = {
@@ -338,6 +351,8 @@ class _Running:
             }
             for part in ("image_tower", "text_tower"):
                 ours, theirs = getattr(model, part), getattr(teacher, part)
+                if part == "text_tower" and ours is None and found:
+                    ours = found[0].text_tower
                 if ours and theirs and is_frozen(model, part, self.recipe.stages):
                     alike[part.replace("_", " ")] = tower_hash(ours) == tower_hash(theirs)
             if other := [name for name, same in alike.items() if not same]:
@@ -368,9 +383,13 @@ class _Running:
         from .step import is_frozen
 
         states = None
-        if model.text_tower is not None and is_frozen(model, "text_tower", self.recipe.stages):
+        # without a tower of its own, a model's batches hold what its teachers see in a text
+        reads = model if model.text_tower is not None else next(iter(self.teachers), None)
+        if reads is not None and (
+            reads is not model or is_frozen(model, "text_tower", self.recipe.stages)
+        ):
             device = self.device or _device()
-            states = text_states(model, captions.ids, self.cache, self.tell, device)
+            states = text_states(reads, captions.ids, self.cache, self.tell, device)
         return Texts(captions, states)
 
     def _lines(self) -> list[dict[str, Any]]:
@@ -407,6 +426,7 @@ def _note(recipe: Recipe, data: Data, run: Path) -> None:
         "recipe": recipe.to_dict(),
         "fingerprint": recipe.fingerprint,
         "seed": recipe.seed,
+        "teachers": _fingerprints(recipe.teachers),
         "data": {
             "pairs": str(data.pairs.absolute()),
             "images": str(data.images.absolute()),
@@ -421,6 +441,13 @@ def _note(recipe: Recipe, data: Data, run: Path) -> None:
         | {name: metadata.version(name) for name in LIBRARIES},
     }
     write_json(run / "run.json", about)
+
+
+def _fingerprints(folders: Sequence[str]) -> list[str]:
+    """What a teacher is, wherever its folder lies."""
+    from stair_search.models.files import fingerprint
+
+    return [fingerprint(folder) for folder in folders]
 
 
 def write_json(file: Path, value: Any) -> None:

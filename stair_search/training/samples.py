@@ -187,6 +187,10 @@ class Samples(Dataset):
         """Mean states of all photos [n, h] and captions [m, h], float32, where they are kept."""
         return self._photos.means(), self._texts.means(), self._words
 
+    def texts(self) -> list[NDArray[np.int64]]:
+        """The ids of all captions."""
+        return self._texts.ids
+
     def __getitem__(self, number: int) -> Batch:
         return self.__getitems__([number])
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+from torch.nn import functional
+
 from stair_search import encoders
 from stair_search.errors import UsageError
 from stair_search.models import (
@@ -50,7 +53,7 @@ def start(recipe: Recipe, captions: Sequence[str]) -> DualEncoder:
         temperature=wanted.temperature,
         own_embeddings=wanted.own_embeddings,
     )
-    return build(
+    built = build(
         model,
         tokens,
         outputs=_outputs(wanted, tokens, captions),
@@ -58,6 +61,18 @@ def start(recipe: Recipe, captions: Sequence[str]) -> DualEncoder:
         image_tower=image.tower if isinstance(image, ImageBackbone) else None,
         text_tower=text.tower if text and model.text.tower else None,
     )
+    if text and built.text_table is not None:
+        _take_embeddings(built, text.tower.embeddings.weight.detach())
+    return built
+
+
+def _take_embeddings(model: DualEncoder, table: Tensor) -> None:
+    """What a published tower knows of single tokens, where a model without one has room for it."""
+    assert model.embeddings is not None and model.text_table is not None
+    centred = functional.normalize(table - table.mean(dim=0), dim=1)
+    for mine in (model.embeddings, model.text_table.vectors):
+        if mine is not None and mine.weight.shape == table.shape:
+            mine.weight.data.copy_(table if mine is model.embeddings else centred)
 
 
 def _image(wanted: ImageRecipe) -> ImageConfig | ImageBackbone:

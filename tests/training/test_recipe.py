@@ -81,7 +81,6 @@ def test_settings_reach_every_depth() -> None:
         ("model.kind=dense", "known are 'stair', 'clip', 'stair-image'"),
         ("stages.0.losses.taught=0.5", "either both or none"),
         ("model.kind=clip", "a dense model has no tokens"),
-        ("model.kind=stair-image", "needs a text tower"),
         ("batch", "expected KEY=VALUE"),
         ("batch.size=3", "batch is 256, and has no settings below it"),
     ],

@@ -1,4 +1,5 @@
-"""The two recipes of `adapt`: STAIR in three stages, and CLIP with the same towers, data and steps.
+"""The two recipes of `adapt`: CLIP, and STAIR in three stages with the same towers, data and steps,
+which CLIP teaches in its last stage.
 
 Both start from shipped recipes; what `adapt` chose is put in as `train --set` would.
 """
@@ -12,7 +13,7 @@ from typing import Any
 from ..recipe import Recipe, Stage, load
 from .choices import Choice, Unfreeze
 
-STAIR, CLIP = "small", "small-clip"
+STAIR, CLIP = "small-taught", "small-clip"
 IMAGE_TOKENS, TEXT_TOKENS = 96, 32
 """Most that a photo and a question keep: an index holds the one, a search pays for the other.
 Without a limit `small` uses some four times as many, for a few points of recall.
@@ -28,9 +29,11 @@ start at random weights, keep their own.
 
 
 def recipes(
-    name: str, backbone: str, text_backbone: str, seed: int, choice: Choice
+    name: str, backbone: str, text_backbone: str, seed: int, choice: Choice, teacher: str
 ) -> tuple[Recipe, Recipe]:
-    """name: of the model. Raises UsageError, ModelError."""
+    """STAIR's and CLIP's. name: of the model; teacher: where CLIP will be. Raises UsageError,
+    ModelError.
+    """
     log_every = max(1, min(choice.steps) // LOGGED)
     told: dict[str, Any] = {
         "model.image.backbone": backbone,
@@ -52,6 +55,7 @@ def recipes(
         "model.least": choice.least,
         "model.image.head.top_k": IMAGE_TOKENS,
         "model.text.head.top_k": TEXT_TOKENS,
+        "teachers": [teacher],
     }
     stair = load(STAIR, _settings(told | sparse), seed)
     clip = load(CLIP, _settings(told | {"name": f"{name}-clip"}), seed)

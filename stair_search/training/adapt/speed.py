@@ -40,8 +40,16 @@ class Measured(NamedTuple):
     caption_states: int
 
 
-def measure(recipe: Recipe, data: Data, open_photo: OpenPhoto, device: str) -> Measured:
-    """Builds the model of a recipe at its start and times it; nothing is kept."""
+def measure(
+    recipe: Recipe,
+    data: Data,
+    open_photo: OpenPhoto,
+    device: str,
+    teacher: Recipe | None = None,
+) -> Measured:
+    """Builds the model of a recipe at its start and times it; nothing is kept. teacher: of which
+    the model that teaches the last stage will be.
+    """
     import torch
 
     from ..start import start
@@ -70,7 +78,8 @@ def measure(recipe: Recipe, data: Data, open_photo: OpenPhoto, device: str) -> M
     if stage.losses.grounding:
         prior = torch.zeros(len(model.outputs), device=device)
         batch["words"] = torch.zeros(recipe.batch, len(model.outputs), device=device)
-    step = Step(model, stage, prior).to(device).train()
+    teachers = [start(teacher, data.train.captions).to(device)] if teacher else []
+    step = Step(model, stage, prior, teachers).to(device).train()
     step.at = stage.steps
     parameters = [one for one in step.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=0.0)

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from .pairs import Prepared, prepare, summary
 from .recipes import recipes
 
 FEW = 1000
+STAIR, CLIP = "runs/stair", "runs/clip"
+TEACHER = f"{CLIP}/stages/1-dense/model"
 
 Tell = Callable[[str], None]
 
@@ -110,13 +113,14 @@ def adapt(
     if planned.prepared is not None:
         begin(options, planned)
     data = read_data(out / "pairs.csv", options.images)
-    runs = {"STAIR": out / "runs" / "stair", "CLIP": out / "runs" / "clip"}
+    runs = {"STAIR": out / STAIR, "CLIP": out / CLIP}
     models = {}
-    for (series, run), recipe in zip(runs.items(), planned.recipes, strict=True):
+    # CLIP first: it teaches STAIR
+    for series, recipe in zip(("CLIP", "STAIR"), reversed(planned.recipes), strict=True):
         found = train(
-            recipe,
+            replace(recipe, teachers=tuple(str(out / teacher) for teacher in recipe.teachers)),
             data,
-            run,
+            runs[series],
             open_photo,
             cache=out / "cache",
             tell=lambda line, series=series: tell(f"{series}: {line}"),  # type: ignore[misc]
@@ -176,18 +180,18 @@ def _data(prepared: Prepared, options: Options) -> Data:
 
 
 def _recipes(options: Options, choice: Choice) -> tuple[Recipe, Recipe]:
+    """The teacher by its place in the folder, which may be moved."""
     return recipes(
-        options.model_name, options.backbone, options.text_backbone, options.seed, choice
+        options.model_name, options.backbone, options.text_backbone, options.seed, choice, TEACHER
     )
 
 
 def _speed(
     options: Options, choice: Choice, data: Data, open_photo: OpenPhoto, machine: Machine
 ) -> choices.Speed:
-    stair, clip = (
-        speed.measure(recipe, data, open_photo, machine.device)
-        for recipe in _recipes(options, choice)
-    )
+    sparse, dense = _recipes(options, choice)
+    stair = speed.measure(sparse, data, open_photo, machine.device, dense)
+    clip = speed.measure(dense, data, open_photo, machine.device)
     return choices.Speed(
         stair.open,
         stair.photo,

@@ -11,14 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stair_search.encoders.wordpiece import WordPiece
 from stair_search.evaluation import interpretability, retrieval
 from stair_search.evaluation.bootstrap import interval, replicates
 from stair_search.evaluation.encode import Progress
 from stair_search.evaluation.pairs import Pairs
 from stair_search.evaluation.protocols import Encoded, Encoder
 from stair_search.evaluation.vectors import stack
-from stair_search.tokens import TokenWeights
 
 from .page import Interval, Measures, Recall, Sparsity, Words
 
@@ -67,20 +65,12 @@ def measure(
     pairs: Pairs,
     nouns: Sequence[Sequence[str]],
     outputs: int | None,
-    own_only: bool = False,
     progress: Progress = lambda done: None,
 ) -> Measures:
     """photos, captions: what the encoder gave for those of the pairs. nouns: of each photo's
-    captions. outputs: how many tokens the model can give, None of a dense one. own_only: captions
-    are masked to their own tokens (Eq. 8), as the stage was trained. progress: is told how many
-    tokens of the vocabulary a dense model was asked for.
+    captions. outputs: how many tokens the model can give, None of a dense one. progress: is
+    told how many tokens of the vocabulary a dense model was asked for.
     """
-    if own_only and not isinstance(captions, np.ndarray):
-        cut = WordPiece.of(encoder.vocabulary.tokens)
-        captions = [
-            _only(tokens, cut.encode(caption))
-            for tokens, caption in zip(captions, pairs.captions, strict=True)
-        ]
     width = len(encoder.vocabulary.tokens)
     left, right = stack(photos, width), stack(captions, width)
     ranks = retrieval.ranks(left, right, pairs.owner)
@@ -102,11 +92,6 @@ def measure(
         _words(encoder, left, nouns, progress),
         sparsity,
     )
-
-
-def _only(tokens: TokenWeights, own: Sequence[int]) -> TokenWeights:
-    kept = np.isin(tokens.ids, list(own))
-    return TokenWeights(tokens.ids[kept], tokens.weights[kept])
 
 
 def _recall(ranks: Any, ends: dict[str, Any]) -> Recall:

@@ -133,6 +133,7 @@ def measure_runs(
                     decode,
                     cache or default_cache(),
                     lambda text, name=name: tell(f"{name}: {text}"),  # type: ignore[misc]
+                    wanted["own_only"],
                 )
                 tell(f"{name}: measuring")
                 measures = measure(
@@ -142,7 +143,6 @@ def measure_runs(
                     held_out.pairs,
                     nouns,
                     _outputs(model),
-                    wanted["own_only"],
                     _asked(name, len(encoder.vocabulary.tokens), tell),
                 )
                 for place, photo in enumerate(shown):
@@ -286,6 +286,7 @@ def _settings(recipe: Mapping[str, Any], stage: Mapping[str, Any]) -> dict[str, 
         "rate": f"{stage['rate']:g}",
         "trains": " ".join(trained),
         **({"captions": "own tokens only"} if stage["own_only"] else {}),
+        **({"taught": "by the dense model"} if stage["losses"]["taught"] else {}),
     }
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stair_search.encoders.torch_model import TorchDenseEncoder, TorchEncoder
 from stair_search.errors import UsageError
-from stair_search.evaluation.encode import Decode, encode_photos, encode_texts
+from stair_search.evaluation.encode import Decode, encode_photos
 from stair_search.evaluation.pairs import Pairs
 from stair_search.evaluation.protocols import Encoded
 from stair_search.tokens import TokenWeights
@@ -67,17 +67,23 @@ def text_vectors(
     texts: Sequence[str],
     cache: Path | None,
     tell: Tell,
+    own_only: bool = False,
 ) -> Encoded:
-    """What `encode_texts` returns. cache: None where the tower was trained, or is none."""
+    """What `encode_texts` returns; with own_only the weights of a text's own tokens alone (Eq. 8).
+
+    cache: None where the tower was trained, or is none.
+    """
     (model, device), total = encoder.states, len(texts)
-    if cache is None or model.text_tower is None:
-        return encode_texts(encoder, texts, lambda done: tell(f"{done} of {total} captions read"))
-    captions = tokenised(model, texts, None)
-    source = Texts(captions, text_states(model, captions.ids, cache, tell, device))
+    captions, states = tokenised(model, texts, None), None
+    if cache is not None and model.text_tower is not None:
+        states = text_states(model, captions.ids, cache, tell, device)
+    source = Texts(captions, states)
 
     def part(places: NDArray[np.int64]) -> Any:
         batch = _on(source(places), device)
-        return model.encode_text(text_states_of(model, batch), batch["ids"], batch["mask"])
+        tell(f"{places[-1] + 1} of {total} captions read")
+        states = text_states_of(model, batch)
+        return model.encode_text(states, batch["ids"], batch["mask"], own_only)
 
     found = _joined(encoder, total, part)
     if isinstance(found, np.ndarray):
@@ -95,15 +101,18 @@ def pairs_vectors(
     decode: Decode,
     cache: Path,
     tell: Tell,
+    own_only: bool = False,
 ) -> tuple[Encoded, Encoded]:
-    """Photos and captions. stages: all of the run, which say what towers it trained."""
+    """Photos and captions. stages: all of the run, which say what towers it trained. own_only: as
+    the stage of this model was trained.
+    """
     model, _ = encoder.states
     photos, texts = (
         cache if is_frozen(model, part, stages) else None for part in ("image_tower", "text_tower")
     )
     return (
         photo_vectors(encoder, pairs.photos, decode, photos, tell),
-        text_vectors(encoder, pairs.captions, texts, tell),
+        text_vectors(encoder, pairs.captions, texts, tell, own_only),
     )
 
 

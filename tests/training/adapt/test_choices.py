@@ -53,7 +53,9 @@ def test_towers_are_trained_where_there_are_many_photos_and_a_gpu() -> None:
     ],
 )
 def test_what_of_the_towers_is_trained(unfreeze: str, tower: list[str], own_table: bool) -> None:
-    both = recipes("mine", "efficientnet-lite0", "minilm", 0, chosen(3000, unfreeze=unfreeze))
+    both = recipes(
+        "mine", "efficientnet-lite0", "minilm", 0, chosen(3000, unfreeze=unfreeze), "clip"
+    )
     assert [recipe.model.own_embeddings for recipe in both] == [own_table, False]
     assert both[0].model.ridge == (unfreeze == "none")
     for stage in (*both[0].stages, *both[1].stages):
@@ -63,6 +65,7 @@ def test_what_of_the_towers_is_trained(unfreeze: str, tower: list[str], own_tabl
     assert (stage.rate, stage.rates["bias"]) == (small.rate, small.rates["bias"])
     table = small.rates["embeddings"] if own_table else stage.rates["towers"]
     assert stage.rates["embeddings"] == table
+    assert [bool(stage.losses.taught) for stage in both[0].stages] == [False, False, True]
 
 
 def test_numbers_are_the_devices() -> None:

@@ -56,6 +56,7 @@ def make_run(
         "rate": 0.1,
         "trains": list(trains),
         "freezes": ["text"],
+        "losses": {"taught": 0.0},
     }
     stages = [stage_of | {"own_only": "masked" in name} for name in names]
     stages += [stages[-1]] * 9  # "10-joint"
