@@ -112,9 +112,9 @@ def start_table(
         sums = torch.zeros(len(words.starts) - 1, table.config.rank, dtype=torch.double)
         gram = TEXT_STRENGTH * torch.eye(table.config.rank, dtype=torch.double)
         for at in range(0, len(texts), TEXTS):
-            part = [np.unique(ids[~own.special[ids].numpy()]) for ids in texts[at : at + TEXTS]]
-            ends = torch.tensor([0, *map(len, part[:-1])]).cumsum(0)
-            said = torch.from_numpy(np.concatenate(part))
+            known = [np.unique(ids[~own.special[ids].numpy()]) for ids in texts[at : at + TEXTS]]
+            ends = torch.tensor([0, *map(len, known[:-1])]).cumsum(0)
+            said = torch.from_numpy(np.concatenate(known))
             x = functional.embedding_bag(said, table.vectors.weight, ends, mode="sum").double()
             gram += x.T @ x
             sums.index_add_(0, torch.as_tensor(owner[at : at + TEXTS]), x)
