@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 RUNS = Path("~/.cache/stair-search/family")
 TABLE = "model.text.table.kind="
+TAUGHT = ("stages.0.losses.taught=0.9", "stages.0.losses.taught_temperature=0.05")
+"""As the last stage of small-taught is."""
 
 
 class Run(NamedTuple):
@@ -49,20 +51,17 @@ FAMILY = {
     "clip": Run("small-clip", ("CLIP, 512-d",)),
     "single": Run("small-single-stage", ("STAIR single-stage",)),
     "stair": Run("small", ("STAIR stage 1", "STAIR stage 2", "STAIR")),
-    # its first two stages are those of "stair"
     "taught": Run("small-taught", ("", "", "STAIR taught by CLIP"), taught=True),
     # what teaching does to the teacher's own kind
-    "clip-taught": Run(
-        "small-clip",
-        ("CLIP taught by CLIP",),
-        ("stages.0.losses.taught=0.9", "stages.0.losses.taught_temperature=0.05"),
-        taught=True,
-    ),
+    "clip-taught": Run("small-clip", ("CLIP taught by CLIP",), TAUGHT, taught=True),
     "text-free-mask": Run("small-text-free", ("STAIR text-free, mask",), (TABLE + "mask",)),
     "text-free-weights": Run(
         "small-text-free", ("STAIR text-free, weights",), (TABLE + "weights",)
     ),
     "text-free-expansion": Run("small-text-free", ("STAIR text-free, expansion",)),
+    "text-free-taught": Run(
+        "small-text-free", ("STAIR text-free, taught by CLIP",), TAUGHT, taught=True
+    ),
 }
 LAMBDAS = ("1e-2", "1e-3", "1e-4", "0.0")
 
@@ -74,6 +73,15 @@ class Place(NamedTuple):
     runs: Path
     cache: Path
     split: str
+    share: float
+
+
+def shortened(recipe: str, share: float) -> Iterator[str]:
+    """Settings that leave a recipe a share of its steps, and of what grows with them."""
+    for number, stage in enumerate(load(recipe).stages):
+        yield f"stages.{number}.steps={round(stage.steps * share)}"
+        yield f"stages.{number}.warmup={round(stage.warmup * share)}"
+        yield f"stages.{number}.losses.growth={round(stage.losses.growth * share)}"
 
 
 def trained(name: str, run: Run, seed: int, place: Place) -> tuple[Recipe, Result]:
@@ -81,7 +89,7 @@ def trained(name: str, run: Run, seed: int, place: Place) -> tuple[Recipe, Resul
     pairs = place.runs / "pairs.csv"
     if not pairs.exists():
         data.write_pairs(place.data, pairs)
-    settings = run.settings
+    settings = (*shortened(run.recipe, place.share), *run.settings)
     if run.taught:
         teacher = trained("clip", FAMILY["clip"], seed, place)[1].model
         settings = (*settings, f'teachers=["{teacher}"]')
@@ -89,7 +97,7 @@ def trained(name: str, run: Run, seed: int, place: Place) -> tuple[Recipe, Resul
     return recipe, train(
         recipe,
         read_data(pairs, place.data),
-        place.runs / f"{name}-{seed}",
+        place.runs / f"share-{place.share:g}" / f"{name}-{seed}",
         lambda path: decode(path.read_bytes()),
         cache=place.cache,
         tell=log.debug,
@@ -134,7 +142,7 @@ def told(rows: tables.Rows, seconds: Seconds) -> Iterator[str]:
     yield "\nThe class's name among 30,522 tokens\n"
     yield from tables.interpretability(rows, data.CLASSES, "labels")
     yield "\n### Text-encoder-free: share of the full model's mR\n"
-    yield from tables.shares(rows, "STAIR", data.SETS)
+    yield from tables.shares(rows, data.SETS)
     yield "\n### Seconds of training\n"
     for row, spent in seconds.items():
         yield f"- {row}: {tables.spread(spent)}"
@@ -159,16 +167,18 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=RUNS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--share", type=float, default=1.0, help="of the recipes' steps")
     parser.add_argument("--only", nargs="*", choices=list(FAMILY), help="of the family, in parts")
     parser.add_argument("--lambdas", action="store_true")
     parser.add_argument("--figures", type=Path, help="a folder for the paper's figures")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     runs = arguments.runs.expanduser()
-    place = Place(arguments.data.resolve(), runs, runs / "states", arguments.split)
+    place = Place(arguments.data.resolve(), runs, runs / "states", arguments.split, arguments.share)
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
-        f"split {place.split!r}; percent, mean ± deviation over seeds"
+        f"split {place.split!r}; {place.share:g} of the recipes' steps; percent, mean ± deviation "
+        "over seeds"
     )
     if arguments.lambdas:
         found = lambdas(place)

@@ -116,8 +116,9 @@ class ModelConfig:
     """kind: "stair" (two token heads), "clip" (two dense heads), "stair-image" (a text table).
 
     temperature: the one that training starts with. own_embeddings: the token heads' e is a table of
-    the model's own, which starts as the text tower's: it can be trained while the tower is frozen
-    and its states are kept. (A model without a text tower has its own table in any case.)
+    the model's own, a row for each output, which starts as the text tower's: it can be trained
+    while the tower is frozen and its states are kept. (A model without a text tower has its own
+    table in any case.)
     """
 
     kind: Literal["stair", "clip", "stair-image"]

@@ -63,11 +63,12 @@ class DualEncoder(nn.Module):
         if outputs is not None:
             self.own_tokens = OwnTokens(self.tokens, outputs)
         if text_tower is None:
-            self.embeddings = nn.Embedding(len(tokens), config.image.head.dimensions)
+            assert outputs is not None
+            self.embeddings = nn.Embedding(len(outputs), config.image.head.dimensions)
         elif config.own_embeddings:
-            self.embeddings = nn.Embedding.from_pretrained(
-                text_tower.embeddings.weight.detach().clone(), freeze=False
-            )
+            # of the outputs alone: a twentieth of the vocabulary where photos are few
+            rows = text_tower.embeddings.weight.detach()
+            self.embeddings = nn.Embedding.from_pretrained(rows[outputs].clone(), freeze=False)
         self.image_head = self._head(image_tower.hidden, config.image.head)
         if text_tower is not None:
             assert config.text.head is not None
@@ -85,7 +86,7 @@ class DualEncoder(nn.Module):
             return DenseHead(hidden, config)
         assert self.outputs is not None
         # None spares the head a copy of the whole table
-        whole = len(self.outputs) == len(self.tokens)
+        whole = self.embeddings is not None or len(self.outputs) == len(self.tokens)
         return TokenHead(hidden, self._embeddings(), None if whole else self.outputs, config)
 
     def _embeddings(self) -> nn.Embedding:

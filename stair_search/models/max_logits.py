@@ -22,6 +22,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+GROUPS = 4
+"""Of rows by length."""
+
 
 def max_logits(
     hidden: torch.Tensor,
@@ -41,7 +44,7 @@ def max_logits(
     if torch.is_autocast_enabled(device):
         half = torch.get_autocast_dtype(device)
         hidden, weight = hidden.to(half), weight.to(half)
-    values: torch.Tensor = _MaxLogits.apply(hidden, mask, weight, chunk)
+    values = _by_length(hidden, mask, weight, chunk)
     # one bias for all positions: it may as well be added after the maximum
     return values + bias
 
@@ -53,6 +56,25 @@ def max_logits_plain(
     scores = torch.einsum("bph,oh->bpo", hidden, weight)
     best = scores.masked_fill(~mask[..., None], -torch.inf).max(dim=1).values
     return best.to(torch.promote_types(best.dtype, torch.float32)) + bias
+
+
+def _by_length(
+    hidden: torch.Tensor, mask: torch.Tensor, weight: torch.Tensor, chunk: int
+) -> torch.Tensor:
+    """Rows of like length together: a batch is as wide as its longest text, half of it padding."""
+    values: torch.Tensor
+    if mask.all():
+        values = _MaxLogits.apply(hidden, mask, weight, chunk)
+        return values
+    ends = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1).clamp(min=1)
+    order = ends.argsort(stable=True)
+    parts = []
+    for rows in order.chunk(GROUPS):
+        longest = int(ends[rows].max())
+        part = hidden[rows, :longest], mask[rows, :longest]
+        parts.append(_MaxLogits.apply(*part, weight, chunk))
+    values = torch.cat(parts)[order.argsort()]
+    return values
 
 
 class _MaxLogits(torch.autograd.Function):

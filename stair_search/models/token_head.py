@@ -76,7 +76,10 @@ class TokenHead(nn.Module):
 
     def transform(self, hidden: torch.Tensor) -> torch.Tensor:
         """The part of Eq. 4 before the vocabulary, [b, p, h of e]."""
-        transformed: torch.Tensor = self.norm(functional.gelu(self.dense(self.dropout(hidden))))
+        if self.training and self.config.dropout:
+            # the same units at all positions: of ten positions one would know what another may not
+            hidden = hidden * self.dropout(torch.ones_like(hidden[:, :1]))
+        transformed: torch.Tensor = self.norm(functional.gelu(self.dense(hidden)))
         return transformed
 
     def table(self) -> torch.Tensor:

@@ -301,6 +301,7 @@ class _Running:
             self._photos(model, data.train.photos, recipe.views),
             self._texts(model, captions),
             words,
+            bool(self.stage.losses.grounding),
             self.stage.steps,
         )
         validator: Callable[[torch.device], Validator] | None = None

@@ -171,12 +171,22 @@ def words_of(model: DualEncoder, pairs: Pairs, captions: Captions) -> Words:
 
 
 class Samples(Dataset):
-    """All samples of a stage by their number; nothing is computed before it is asked for."""
+    """All samples of a stage by their number; nothing is computed before it is asked for.
+
+    words: None where nothing asks for them; grounded: whether the loss does, of each batch.
+    """
 
     def __init__(
-        self, draws: Draws, photos: Photos, texts: Texts, words: Words | None, steps: int
+        self,
+        draws: Draws,
+        photos: Photos,
+        texts: Texts,
+        words: Words | None,
+        grounded: bool,
+        steps: int,
     ) -> None:
         self._draws, self._photos, self._texts, self._words = draws, photos, texts, words
+        self._grounded = grounded
         self.batch = draws.batch
         self._length = steps * draws.batch
 
@@ -200,7 +210,8 @@ class Samples(Dataset):
         drawn = self._draws(asked)
         found = self._photos(drawn.photos, drawn.views, drawn.chance)
         found |= self._texts(drawn.captions)
-        if self._words is not None:
+        if self._grounded:
+            assert self._words is not None
             found["words"] = self._words.of(drawn.photos)
         places = {"number": asked, "photo": drawn.photos, "caption": drawn.captions}
         return found | {name: torch.from_numpy(value) for name, value in places.items()}

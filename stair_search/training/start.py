@@ -70,9 +70,11 @@ def _take_embeddings(model: DualEncoder, table: Tensor) -> None:
     """What a published tower knows of single tokens, where a model without one has room for it."""
     assert model.embeddings is not None and model.text_table is not None
     centred = functional.normalize(table - table.mean(dim=0), dim=1)
-    for mine in (model.embeddings, model.text_table.vectors):
-        if mine is not None and mine.weight.shape == table.shape:
-            mine.weight.data.copy_(table if mine is model.embeddings else centred)
+    own, vectors = model.embeddings.weight, model.text_table.vectors
+    if own.shape[1] == table.shape[1]:
+        own.data.copy_(table[model.outputs])
+    if vectors is not None and vectors.weight.shape == table.shape:
+        vectors.weight.data.copy_(centred)
 
 
 def _image(wanted: ImageRecipe) -> ImageConfig | ImageBackbone:

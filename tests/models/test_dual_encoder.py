@@ -101,8 +101,8 @@ def test_the_last_blocks_are_a_part_of_each_tower() -> None:
             assert len(last) == count and last <= {id(p) for p in parts[f"{side}_tower"]}
 
 
-def own_table() -> DualEncoder:
-    return build(replace(config(), own_embeddings=True), TOKENS)
+def own_table(outputs: list[int] | None = None) -> DualEncoder:
+    return build(replace(config(), own_embeddings=True), TOKENS, outputs)
 
 
 def test_a_table_of_its_own_starts_as_the_towers_and_parts_from_it() -> None:
@@ -118,6 +118,17 @@ def test_a_table_of_its_own_starts_as_the_towers_and_parts_from_it() -> None:
     assert torch.equal(table, one.text_tower.embeddings.weight)
     assert table.grad is not None and bool(table.grad.any())
     assert "embeddings.weight" in one.state_dict()
+
+
+def test_a_table_of_its_own_has_the_rows_of_the_outputs() -> None:
+    outputs = [7, 5, 9]
+    one, tied = own_table(outputs).eval(), build(config(), TOKENS, outputs).eval()
+    assert one.text_tower is not None
+    (table,) = one.parts()["embeddings"]
+    assert torch.equal(table, one.text_tower.embeddings.weight[outputs])
+    ids, mask = one.tokenise(TEXTS)
+    found, expected = (m.encode_text(m.text_states(ids, mask), ids, mask) for m in (one, tied))
+    assert torch.equal(found, expected) and bool(found.any())
 
 
 def test_temperature_stays_at_a_hundredth_and_can_come_back() -> None:
