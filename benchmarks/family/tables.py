@@ -61,7 +61,9 @@ def retrieval(rows: Rows, name: str) -> Iterator[str]:
 
 
 def ahead(rows: Rows, name: str, ours: str, theirs: str) -> str:
-    """R@1 of one model minus that of another, over seeds."""
+    """R@1 of one model minus that of another, over seeds; nothing where one was not trained."""
+    if ours not in rows or theirs not in rows:
+        return ""
     told = []
     for way, arrow in (("text_to_image", "text→image"), ("image_to_text", "image→text")):
         a, b = (

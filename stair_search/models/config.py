@@ -63,13 +63,15 @@ class TableConfig:
     """A text side without a network, see `TextTable`.
 
     rank: of the expansion's low-rank rows. dropout: share of a text's tokens that training leaves
-    out, so that a text does not hang on one word.
+    out, so that a text does not hang on one word. words_only: stop words, punctuation and single
+    letters say nothing.
     """
 
     kind: Literal["mask", "weights", "expansion"]
     top_k: int | None = None
     rank: int = 128
     dropout: float = 0.0
+    words_only: bool = False
 
 
 @dataclass(frozen=True)

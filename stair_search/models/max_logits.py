@@ -62,15 +62,17 @@ def _by_length(
     hidden: torch.Tensor, mask: torch.Tensor, weight: torch.Tensor, chunk: int
 ) -> torch.Tensor:
     """Rows of like length together: a batch is as wide as its longest text, half of it padding."""
+    last = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1)
+    order = last.argsort(stable=True)
+    ends: list[int] = last[order].tolist()
     values: torch.Tensor
-    if mask.all():
+    if len(ends) < GROUPS or ends[0] == ends[-1]:
         values = _MaxLogits.apply(hidden, mask, weight, chunk)
         return values
-    ends = (mask * torch.arange(1, mask.shape[1] + 1, device=mask.device)).amax(dim=1).clamp(min=1)
-    order = ends.argsort(stable=True)
-    parts = []
+    parts, done = [], 0
     for rows in order.chunk(GROUPS):
-        longest = int(ends[rows].max())
+        done += len(rows)
+        longest = max(1, ends[done - 1])
         part = hidden[rows, :longest], mask[rows, :longest]
         parts.append(_MaxLogits.apply(*part, weight, chunk))
     values = torch.cat(parts)[order.argsort()]

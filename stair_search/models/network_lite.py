@@ -71,10 +71,22 @@ def random_network(architecture: str, size: int) -> Any:
 
 
 def load_published(network: Any, architecture: str) -> None:
-    """Fills the network with the published weights. Raises ModelError.
+    """Fills the network with the published weights. Raises ModelError."""
+    state = _state(architecture)
+    network.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
 
-    The package's file is a pickle: it is opened only where it is the one file known here, and then
-    by the reader that knows tensors alone.
+
+def published_classifier(architecture: str) -> torch.Tensor:
+    """Weights of ImageNet's 1,000 classes on the mean of the network's map, float32 [1000, h].
+
+    Raises ModelError.
+    """
+    return _state(architecture)["_fc.weight"]
+
+
+def _state(architecture: str) -> dict[str, torch.Tensor]:
+    """The package's file is a pickle: it is opened only where it is the one file known here, and
+    then by the reader that knows tensors alone.
     """
     published = PUBLISHED[architecture]
     package = _package(published.package)
@@ -89,8 +101,10 @@ def load_published(network: Any, architecture: str) -> None:
             f"{path} is not the file that is known: sha256 {found[:12]}…, expected "
             f"{published.sha256[:12]}…; it is not opened"
         )
-    state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-    network.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc.")})
+    state: dict[str, torch.Tensor] = torch.load(
+        BytesIO(content), map_location="cpu", weights_only=True
+    )
+    return state
 
 
 def _package(name: str) -> Any:

@@ -19,6 +19,7 @@ class OwnTokens(nn.Module):
 
     def __init__(self, tokens: Sequence[str], outputs: torch.Tensor) -> None:
         super().__init__()
+        self.tokens = tuple(tokens)
         self.vocabulary, self.outputs = len(tokens), len(outputs)
         special = torch.tensor([token in SPECIAL for token in tokens])
         place = torch.full((len(tokens),), -1, dtype=torch.int64)

@@ -23,6 +23,7 @@ from torch.nn import functional
 from .config import TableConfig
 from .own_tokens import OwnTokens
 from .token_head import strongest
+from .words import says
 
 ROWS_AT_ONCE = 512
 
@@ -45,6 +46,8 @@ class TextTable(nn.Module):
         super().__init__()
         self.config = config
         self._own = (own,)  # the model's
+        silent = [config.words_only and not says(token) for token in own.tokens]
+        self.register_buffer("silent", torch.tensor(silent), persistent=False)
         v, o = own.vocabulary, own.outputs
         if config.kind != "mask":
             # softplus of it is 1: all begin as the mask
@@ -59,6 +62,7 @@ class TextTable(nn.Module):
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Ids int64 [b, t], mask bool [b, t] -> weights [b, o]."""
         own = self.own_tokens
+        mask = mask & ~self.silent[ids]
         if self.training and self.config.dropout:
             mask = mask & (torch.rand(mask.shape, device=mask.device) >= self.config.dropout)
         columns, there = own.columns(ids, mask)
@@ -112,7 +116,7 @@ class TextTable(nn.Module):
     def dense_rows(self, tokens: torch.Tensor) -> torch.Tensor:
         """What single tokens add to the sum, [len(tokens), o]; not clamped."""
         own = self.own_tokens
-        ids, mask = tokens[:, None], torch.ones_like(tokens, dtype=torch.bool)[:, None]
+        ids, mask = tokens[:, None], ~self.silent[tokens][:, None]
         columns, there = own.columns(ids, mask)
         rows = own.spread(columns, there * self._weight(ids))
         if self.vectors is not None:

@@ -49,9 +49,12 @@ RATES = ("bias", "embeddings", "towers")
 class ImageRecipe:
     """backbone: a published tower (see `models.backbones`), with its size, mean and deviation.
 
-    tower: instead, a network that starts at random weights; then size is needed.
+    tower: instead, a network that starts at random weights; then size is needed. of: the folder of
+    a trained model whose image side is taken as it is, outputs included, whatever else is said
+    here: for a text side that reads questions for photos which are encoded already.
     """
 
+    of: str | None = None
     backbone: str | None = None
     tower: TowerConfig | None = None
     size: int | None = None
@@ -99,21 +102,33 @@ class Losses:
     """Weights of the terms; 0 leaves one out.
 
     flops_image, flops_text: lambda of Eq. 7, which grows quadratically over the first `growth`
-    steps of the stage. grounding: binary cross-entropy of the image side's scores against the words
-    of a photo's captions. taught: the share of the contrastive loss whose targets are not the
-    pairs but the recipe's teachers' similarities, over taught_temperature: another photo's caption
-    may fit, too.
+    steps of the stage. grounding, grounding_text: the strongest tokens of a photo, or of a caption,
+    are to be words of the photo's captions, see `losses.grounding`. taught: the share of the
+    contrastive loss whose targets are not the pairs but the recipe's teachers' similarities, over
+    taught_temperature: another photo's caption may fit, too.
     """
 
     flops_image: float = 0.0
     flops_text: float = 0.0
     growth: int = 0
     grounding: float = 0.0
+    grounding_text: float = 0.0
     taught: float = 0.0
     taught_temperature: float = 0.05
 
+    @property
+    def grounded(self) -> bool:
+        return bool(self.grounding or self.grounding_text)
+
     def __post_init__(self) -> None:
-        for name in ("flops_image", "flops_text", "growth", "grounding", "taught"):
+        for name in (
+            "flops_image",
+            "flops_text",
+            "growth",
+            "grounding",
+            "grounding_text",
+            "taught",
+        ):
             _at_least(0, f"losses.{name}", getattr(self, name))
         _demand(self.taught <= 1, f"losses.taught {self.taught}: a share, at most 1")
         _demand(
@@ -207,10 +222,10 @@ class Recipe:
             for stage in self.stages:
                 wanted = stage.losses
                 _demand(
-                    not (wanted.flops_image or wanted.flops_text or wanted.grounding)
+                    not (wanted.flops_image or wanted.flops_text or wanted.grounded)
                     and not stage.own_only,
                     f"stage {stage.name!r}: a dense model has no tokens, so no own_only, "
-                    "losses.flops_image, losses.flops_text or losses.grounding",
+                    "losses.flops_image, losses.flops_text, losses.grounding or grounding_text",
                 )
         taught = [stage.name for stage in self.stages if stage.losses.taught]
         _demand(

@@ -1,6 +1,6 @@
 """A whole run in its folder: stage after stage, each from the model that the last one left.
 
-    RUN/run.json                     the recipe, fingerprints of data and teachers, versions
+    RUN/run.json                     the recipe, what data and models it is made from, versions
     RUN/stages/1-masked/log.jsonl    loss terms, tokens, validation: a line each
     RUN/stages/1-masked/checkpoints/ while the stage is trained
     RUN/stages/1-masked/model/       the finished model
@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stair_search import __version__
-from stair_search.errors import TrainingError, UsageError
+from stair_search.errors import ModelError, TrainingError, UsageError
+from stair_search.models.config import from_dict
 
 from .data import Data
 from .log_lines import flat
@@ -148,13 +149,15 @@ def check(recipe: Recipe, data: Data, run: Path) -> None:
         return
     try:
         there = json.loads(about.read_text(encoding="utf-8"))
-        old, before = flat_settings(there["recipe"]), there["data"]["fingerprint"]
-        taught_by = list(there["teachers"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        # settings that are younger than the run had their defaults there
+        old = flat_settings(from_dict(Recipe, there["recipe"]).to_dict())
+        before = there["data"]["fingerprint"]
+        made_from = there["made_from"]
+    except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
         raise UsageError(f"{about} cannot be read: {error!r}; name a new folder") from None
     new = flat_settings(recipe.to_dict())
     differing = sorted(
-        key for key in old.keys() | new.keys() if key != "teachers" and old.get(key) != new.get(key)
+        key for key in old.keys() | new.keys() if key not in PLACES and old.get(key) != new.get(key)
     )
     if differing:
         told = [f"{key}: {old.get(key)!r} there, {new.get(key)!r} here" for key in differing]
@@ -162,11 +165,12 @@ def check(recipe: Recipe, data: Data, run: Path) -> None:
         raise UsageError(
             f"{run} is a run of another recipe ({'; '.join(told[:SHOWN])}{rest}): name a new folder"
         )
-    if taught_by != (teachers := _fingerprints(recipe.teachers)):
-        raise UsageError(
-            f"{run} is taught by {', '.join(taught_by) or 'none'}, not by "
-            f"{', '.join(teachers) or 'none'} ({', '.join(recipe.teachers)}): name a new folder"
-        )
+    for setting, of in _made_from(recipe).items():
+        if of != made_from[setting]:
+            raise UsageError(
+                f"{run} is a run with other {setting}: {made_from[setting]} there, {of} here "
+                "(fingerprints of the models): name a new folder"
+            )
     if before != data.fingerprint:
         raise UsageError(
             f"{run} is a run on other data: {there['data']['pairs']} of that time had "
@@ -233,11 +237,11 @@ class _Running:
         model = self._model()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.teachers = self._teachers(model)
-        samples, prior, validator = self._samples(model)
+        samples, validator = self._samples(model)
         if self.number == 1 and self.recipe.model.ridge:
             self._to_ridge(model, samples)
         trainer = StageTrainer(
-            Step(model, self.stage, prior, self.teachers),
+            Step(model, self.stage, self.teachers),
             self.recipe,
             self.number,
             samples,
@@ -277,7 +281,7 @@ class _Running:
         before = self.recipe.stages[self.number - 2]
         return from_pretrained(model_folder(self.run, before, self.number - 1))
 
-    def _samples(self, model: DualEncoder) -> tuple[Samples, torch.Tensor | None, Any]:
+    def _samples(self, model: DualEncoder) -> tuple[Samples, Any]:
         from .data import Draws
         from .samples import Samples, tokenised, words_of
         from .watch import Validator
@@ -294,14 +298,15 @@ class _Running:
             self.tell(
                 f"batches of {draws.batch}: there are no more photos (recipe: {recipe.batch})"
             )
-        grounded = self.stage.losses.grounding or (self.number == 1 and recipe.model.ridge)
-        words = words_of(model, data.train, captions) if grounded else None
+        wanted = self.stage.losses.grounded or (self.number == 1 and recipe.model.ridge)
+        sparse = model.outputs is not None
+        words = words_of(model, data.train, captions) if wanted and sparse else None
         samples = Samples(
             draws,
             self._photos(model, data.train.photos, recipe.views),
             self._texts(model, captions),
             words,
-            bool(self.stage.losses.grounding),
+            self.stage.losses.grounded,
             self.stage.steps,
         )
         validator: Callable[[torch.device], Validator] | None = None
@@ -309,27 +314,33 @@ class _Running:
             photos = self._photos(model, held.photos, ("plain",))
             texts = self._texts(model, tokenised(model, held.captions, None))
             validator = lambda device: Validator(held, photos, texts, device)  # noqa: E731
-        return samples, words.prior if words else None, validator
+        return samples, validator
 
     def _to_ridge(self, model: DualEncoder, samples: Samples) -> None:
-        """Both heads start at a ridge regression onto the words of the photos' captions."""
+        """Heads and tables start at a ridge regression onto the words of the photos' captions; an
+        image side that was given stays what it is.
+        """
         from stair_search.models.token_head import TokenHead
 
         from .ridge import start_at_ridge, start_table, word_targets
 
-        images, texts, words = samples.means()
-        for head, states, owner in (
-            (model.image_head, images, None),
-            (model.text_head, texts, self.data.train.owner),
-        ):
+        model.cpu()  # frozen towers may have been asked on a GPU
+        words = samples.words
+        if words is None:
+            return  # a dense model
+        owner = self.data.train.owner
+        heads: list[tuple[Any, Callable[[], torch.Tensor | None], list[int] | None]] = []
+        if self.recipe.model.image.of is None:
+            heads.append((model.image_head, samples.photos.means, None))
+        heads.append((model.text_head, samples.texts.means, owner))
+        for head, means, owners in heads:
             if isinstance(head, TokenHead):
-                if states is None or words is None:
+                if (states := means()) is None:
                     raise UsageError("model.ridge: both towers have to be frozen in all stages")
                 self.tell("a ridge regression onto the captions' words, where the heads start")
-                start_at_ridge(head, states, word_targets(head, words, owner))
+                start_at_ridge(head, states, word_targets(head, words, owners))
         if (table := model.text_table) is not None and table.config.kind != "mask":
-            assert words is not None
-            start_table(table, samples.texts(), words, self.data.train.owner)
+            start_table(table, samples.texts.ids, words, owner)
 
     def _teachers(self, model: DualEncoder) -> list[DualEncoder]:
         """Of a stage that is taught. They are given what the model is given: ids of its vocabulary,
@@ -427,7 +438,7 @@ def _note(recipe: Recipe, data: Data, run: Path) -> None:
         "recipe": recipe.to_dict(),
         "fingerprint": recipe.fingerprint,
         "seed": recipe.seed,
-        "teachers": _fingerprints(recipe.teachers),
+        "made_from": _made_from(recipe),
         "data": {
             "pairs": str(data.pairs.absolute()),
             "images": str(data.images.absolute()),
@@ -444,11 +455,18 @@ def _note(recipe: Recipe, data: Data, run: Path) -> None:
     write_json(run / "run.json", about)
 
 
-def _fingerprints(folders: Sequence[str]) -> list[str]:
-    """What a teacher is, wherever its folder lies."""
+PLACES = ("teachers", "model.image.of")
+"""Settings that name folders of models: what counts is what is in them, wherever they lie."""
+
+
+def _made_from(recipe: Recipe) -> dict[str, Any]:
     from stair_search.models.files import fingerprint
 
-    return [fingerprint(folder) for folder in folders]
+    of = recipe.model.image.of
+    return {
+        "teachers": [fingerprint(folder) for folder in recipe.teachers],
+        "model.image.of": None if of is None else fingerprint(of),
+    }
 
 
 def write_json(file: Path, value: Any) -> None:

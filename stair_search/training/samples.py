@@ -127,7 +127,7 @@ class Texts:
 
 
 class Words(NamedTuple):
-    """What a photo's captions say, for the grounding loss.
+    """What a photo's captions say, for the start at a ridge and for the grounding loss.
 
     starts: int64 [n + 1], columns and shares: the tokens of a photo and the share of its captions
     that hold each; prior: float32 [o], the log odds of each token over all photos.
@@ -185,21 +185,13 @@ class Samples(Dataset):
         grounded: bool,
         steps: int,
     ) -> None:
-        self._draws, self._photos, self._texts, self._words = draws, photos, texts, words
-        self._grounded = grounded
+        self.photos, self.texts, self.words = photos, texts, words
+        self._draws, self._grounded = draws, grounded
         self.batch = draws.batch
         self._length = steps * draws.batch
 
     def __len__(self) -> int:
         return self._length
-
-    def means(self) -> tuple[torch.Tensor | None, torch.Tensor | None, Words | None]:
-        """Mean states of all photos [n, h] and captions [m, h], float32, where they are kept."""
-        return self._photos.means(), self._texts.means(), self._words
-
-    def texts(self) -> list[NDArray[np.int64]]:
-        """The ids of all captions."""
-        return self._texts.ids
 
     def __getitem__(self, number: int) -> Batch:
         return self.__getitems__([number])
@@ -208,11 +200,11 @@ class Samples(Dataset):
         """Several at once, as torch's loader asks for them; nothing is left to collate."""
         asked = np.array(numbers, np.int64)
         drawn = self._draws(asked)
-        found = self._photos(drawn.photos, drawn.views, drawn.chance)
-        found |= self._texts(drawn.captions)
+        found = self.photos(drawn.photos, drawn.views, drawn.chance)
+        found |= self.texts(drawn.captions)
         if self._grounded:
-            assert self._words is not None
-            found["words"] = self._words.of(drawn.photos)
+            assert self.words is not None
+            found["words"] = self.words.of(drawn.photos)
         places = {"number": asked, "photo": drawn.photos, "caption": drawn.captions}
         return found | {name: torch.from_numpy(value) for name, value in places.items()}
 

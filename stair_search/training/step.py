@@ -33,21 +33,18 @@ class Stepped(NamedTuple):
 class Step(nn.Module):
     """The model within a stage.
 
-    at: the number of steps done, to be set before each (lambda grows). prior: float [o], see
-    `losses.grounding`.
+    at: the number of steps done, to be set before each (lambda grows).
     """
 
     def __init__(
         self,
         model: DualEncoder,
         stage: Stage,
-        prior: Tensor | None,
         teachers: Sequence[DualEncoder] = (),
     ) -> None:
         super().__init__()
         self.model, self.stage, self.at = model, stage, 0
         self._teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
-        self.register_buffer("prior", prior, persistent=False)
         choose(model, stage)
 
     def train(self, mode: bool = True) -> Step:
@@ -81,8 +78,11 @@ class Step(nn.Module):
                 total = total + share * wanted.flops_text * terms["flops_text"]
             if wanted.grounding:
                 assert logits is not None
-                terms["grounding"] = losses.grounding(logits.float(), batch["words"], self.prior)
+                terms["grounding"] = losses.grounding(logits.float(), batch["words"])
                 total = total + wanted.grounding * terms["grounding"]
+            if wanted.grounding_text:
+                terms["grounding_text"] = losses.grounding(text.float(), batch["words"])
+                total = total + wanted.grounding_text * terms["grounding_text"]
         told = {name: value.detach() for name, value in terms.items()}
         if model.config.kind == "clip":
             return Stepped(total, told, None, None)

@@ -46,7 +46,7 @@ def strongest(encoder: Encoder, tokens: TokenWeights, count: int) -> list[str]:
 
 def test_every_file_is_the_one_that_model_json_names() -> None:
     files = json.loads((FOLDER / "model.json").read_text())["files"]
-    assert files.keys() == {"image.onnx", "text.npz", "vocab.txt"}
+    assert files.keys() == {"image.onnx", "text.npz", "text.onnx", "vocab.txt"}
     for name, digest in files.items():
         assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 40e6
@@ -54,7 +54,7 @@ def test_every_file_is_the_one_that_model_json_names() -> None:
 
 def test_the_fingerprint_follows_from_model_json(encoder: Encoder) -> None:
     digest = hashlib.sha256((FOLDER / "model.json").read_bytes()).hexdigest()
-    assert encoder.fingerprint == f"starter-v0-{digest[:12]}"
+    assert encoder.fingerprint == f"starter-v1-{digest[:12]}"
     assert encoder.name == "starter"
     assert len(encoder.vocabulary) == 30_522
 

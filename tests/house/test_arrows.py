@@ -28,7 +28,7 @@ def test_the_house_keeps_its_arrows() -> None:
         ("queries/tree.py", "import stair_search.engines"),
         ("tokens.py", "from stair_search import queries"),
         ("engines/base.py", "import stair_search.encoders.wordpiece"),
-        ("ingest/run.py", "def late():\n    import stair_search.training.starter.tower"),
+        ("ingest/run.py", "def late():\n    import stair_search.training.starter.pipeline"),
         ("attic.py", "'a room that nobody gave a place'"),
     ],
 )

@@ -12,6 +12,7 @@ from stair_search.models import TableConfig
 from stair_search.models.own_tokens import SPECIAL, OwnTokens
 from stair_search.models.text_table import TextTable
 from stair_search.models.tokenise import Tokeniser
+from stair_search.models.words import says
 
 from .tiny import TOKENS
 
@@ -58,6 +59,7 @@ def test_weights_are_learned_a_token_and_start_as_the_mask() -> None:
 
 def test_the_expansion_is_the_clamped_sum_of_rows_each_token_once() -> None:
     made = table("expansion", rank=3)
+    assert made.vectors is not None
     for text, weights in zip(TEXTS, made(*tokens()), strict=True):
         total = torch.zeros(len(OUTPUTS))
         for token in own(text):
@@ -125,3 +127,16 @@ def test_tokens_are_those_of_the_light_encoder() -> None:
 def test_no_texts_are_no_rows() -> None:
     ids, mask = tokens([])
     assert table("expansion")(ids, mask).shape == (0, len(OUTPUTS))
+
+
+def test_stop_words_can_say_nothing() -> None:
+    made = table("expansion", rank=3, words_only=True)
+    assert made.vectors is not None
+    with torch.no_grad():
+        made.expansion.weight.fill_(1)
+        made.vectors.weight.fill_(1)
+    silent = torch.tensor([not says(token) for token in TOKENS])
+    ids = torch.arange(len(TOKENS))[:, None]
+    assert torch.equal(made(ids, torch.ones_like(ids, dtype=torch.bool)).any(1), ~silent)
+    assert silent.any() and not silent.all()
+    assert torch.equal(made.dense_rows(ids[:, 0]).any(1), ~silent)

@@ -88,13 +88,16 @@ def test_flops_is_equation_6() -> None:
     assert losses.flops(weights).item() == pytest.approx(expected)
 
 
-def test_grounding_is_the_binary_cross_entropy() -> None:
-    logits, prior = numbers(5, 7), numbers(7, seed=1).detach()
-    words = torch.rand(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    p = 1 / (1 + np.exp(-(logits.detach().numpy() + prior.numpy())))
-    w = words.numpy()
-    expected = -(w * np.log(p) + (1 - w) * np.log(1 - p)).sum(1).mean()
-    assert losses.grounding(logits, words, prior).item() == pytest.approx(expected)
+def test_grounding_is_the_share_that_falls_on_words_of_the_captions() -> None:
+    logits = numbers(3, 4)
+    words = torch.tensor([[0.2, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0.6]])
+    e = np.exp(2 * logits.detach().numpy())
+    share = e / e.sum(1, keepdims=True)
+    expected = -(np.log(share[0, 0] + share[0, 2]) + np.log(share[2, 3])) / 3  # one has no words
+    found = losses.grounding(logits, words)
+    assert found.item() == pytest.approx(expected)
+    (gradient,) = torch.autograd.grad(found, logits)
+    assert torch.isfinite(gradient).all() and not gradient[1].any()
 
 
 @pytest.mark.parametrize("name", ["contrastive", "distillation", "flops", "grounding"])
@@ -103,7 +106,6 @@ def test_gradients_are_those_of_differences_in_float64(name: str) -> None:
     scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
     teacher = losses.scores(numbers(4, 6, seed=2), numbers(4, 6, seed=3), 5.0)
     words = (numbers(4, 6, seed=4) > 0).detach()
-    prior = numbers(6, seed=5).detach()
     check = torch.autograd.gradcheck
     if name == "contrastive":
         assert check(lambda *x: losses.contrastive(losses.scores(*x)), (image, text, scale))
@@ -114,7 +116,7 @@ def test_gradients_are_those_of_differences_in_float64(name: str) -> None:
     elif name == "flops":
         assert check(losses.flops, (image,))
     else:
-        assert check(lambda x: losses.grounding(x, words, prior), (image,))
+        assert check(lambda x: losses.grounding(x, words), (image,))
 
 
 def test_gradients_in_float32_are_near_those_in_float64() -> None:
@@ -143,7 +145,7 @@ def terms(image: torch.Tensor, text: torch.Tensor, scale: torch.Tensor) -> dict[
         "contrastive": losses.contrastive(of),
         "distillation": losses.distillation(of, teacher),
         "flops": losses.flops(image),
-        "grounding": losses.grounding(image, text.detach() > 0, torch.zeros_like(image[0])),
+        "grounding": losses.grounding(image, text.detach() > 0),
     }
 
 

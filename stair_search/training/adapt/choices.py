@@ -15,8 +15,8 @@ Unfreeze = Literal["none", "last", "all"]
 """What of the towers is trained: nothing, the last block of each, everything."""
 
 STAGES = ("masked", "frozen", "joint")
-SHARES = (0.25, 0.25, 0.5)
-"""Of all steps, for the three stages: the paper's 300,000, 300,000 and 600,000."""
+SHARES = (0.15, 0.15, 0.7)
+"""Of all steps, for the three stages, as `small-taught` has them: the last is the taught one."""
 EPOCHS = ((2_000, 120), (10_000, 60), (50_000, 20), (300_000, 8), (2_000_000, 3))
 """How often each photo is seen over all stages, up to so many training photos; beyond them once."""
 MANY = 100_000
@@ -227,7 +227,7 @@ def _shared(steps: int) -> tuple[int, int, int]:
     """All steps over the three stages; none without a step, unless there are none at all.
 
     >>> _shared(1000), _shared(3), _shared(0)
-    ((250, 250, 500), (1, 1, 1), (0, 0, 0))
+    ((150, 150, 700), (1, 1, 1), (0, 0, 0))
     """
     if steps and steps < len(STAGES):
         raise UsageError(f"--steps {steps}: at least one for each of {len(STAGES)} stages")

@@ -74,12 +74,11 @@ def measure(
     batch |= {"image_hidden": hidden[rows].half()} if images else {"pixels": pixels[rows]}
     if texts:
         batch["text_hidden"] = states.hidden[: recipe.batch].half()
-    stage, prior = recipe.stages[-1], None
-    if stage.losses.grounding:
-        prior = torch.zeros(len(model.outputs), device=device)
+    stage = recipe.stages[-1]
+    if stage.losses.grounded:
         batch["words"] = torch.zeros(recipe.batch, len(model.outputs), device=device)
     teachers = [start(teacher, data.train.captions).to(device)] if teacher else []
-    step = Step(model, stage, prior, teachers).to(device).train()
+    step = Step(model, stage, teachers).to(device).train()
     step.at = stage.steps
     parameters = [one for one in step.parameters() if one.requires_grad]
     optimiser = torch.optim.AdamW(parameters, lr=0.0)

@@ -11,9 +11,11 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
@@ -42,6 +44,8 @@ class _Head(nn.Module):
 
 
 class _Side(nn.Module):
+    ids: torch.Tensor
+
     def __init__(self, model: DualEncoder, tower: nn.Module, head: nn.Module) -> None:
         super().__init__()
         assert model.outputs is not None
@@ -50,16 +54,41 @@ class _Side(nn.Module):
         self.register_buffer("ids", ids.to(torch.int32))
 
 
+class MoreTokens(NamedTuple):
+    """Tokens that a photo carries beside those of the head: log(1 + relu(state @ weight + bias)).
+
+    state: the tower's first, the mean of its map where the model has a grid. ids: int64 [c], none
+    of the model's outputs; weight: float32 [h, c]; bias: float32 [c].
+    """
+
+    ids: NDArray[np.int64]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+
 class _Images(_Side):
-    def __init__(self, model: DualEncoder) -> None:
+    def __init__(self, model: DualEncoder, more: MoreTokens | None) -> None:
         super().__init__(model, model.image_tower, model.image_head)
+        self.more: nn.Linear | None = None
+        if more is not None:
+            self.more = nn.Linear(*more.weight.shape)
+            self.more.weight.data = torch.from_numpy(more.weight.T.copy())
+            self.more.bias.data = torch.from_numpy(more.bias)
+            ids = torch.from_numpy(more.ids).to(torch.int32)
+            self.ids, order = torch.cat([self.ids, ids]).sort()
+            self.register_buffer("order", order)
         # (x / 255 - mean) / deviation as one product and one sum
         self.register_buffer("factor", 1 / (255 * model.deviation))
         self.register_buffer("offset", -model.mean / model.deviation)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         scaled = pixels.permute(0, 3, 1, 2).to(self.factor.dtype) * self.factor + self.offset
-        return self.head(self.tower(scaled)), self.ids.clone()
+        states = self.tower(scaled)
+        weights = self.head(states)
+        if self.more is not None:
+            more = torch.log1p(torch.relu(self.more(states.hidden[:, 0])))
+            weights = torch.cat([weights, more], 1)[:, self.order]
+        return weights, self.ids.clone()
 
 
 class _Texts(_Side):
@@ -73,12 +102,12 @@ class _Texts(_Side):
         return self.head(self.tower(tokens, mask)), self.ids.clone()
 
 
-def image_graph(model: DualEncoder) -> Any:
+def image_graph(model: DualEncoder, more: MoreTokens | None = None) -> Any:
     """onnx.ModelProto: pixels uint8 [n, S, S, 3] -> weights float32 [n, T], ids int32 [T]."""
     size = model.config.image.size
     pixels = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with _positions_once(model.image_tower):
-        return _graph(_Images(model), {"pixels": pixels}, [{0: torch.export.Dim.DYNAMIC}])
+        return _graph(_Images(model, more), {"pixels": pixels}, [{0: torch.export.Dim.DYNAMIC}])
 
 
 def text_graph(model: DualEncoder) -> Any:

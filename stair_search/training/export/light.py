@@ -18,11 +18,10 @@ from stair_search.encoders.folder import MODEL_FILE, TEXT_FILES, Source, open_fo
 from stair_search.encoders.package_file import package_file
 from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import ModelConfig
-from stair_search.models.dual_encoder import DualEncoder
 from stair_search.models.files import fingerprint, from_pretrained
 
 from .graphs import image_graph, text_graph
-from .tables import distil_table, model_table
+from .tables import Rows, distil_table, model_table
 from .weights import halve, take_outside
 
 DISTILLED_RATIO = 0.1
@@ -60,18 +59,59 @@ def export(
         raise ModelError(
             f"model {made.config.name} gives dense vectors: only one with tokens has a light form"
         )
-    _sweep(target)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    progress("tracing the image side")
+    image, static, neural = image_graph(made), None, None
+    if made.text_tower is None:
+        static = model_table(made)
+    elif captions is not None:
+        static = distil_table(made, captions, progress=progress)
+    if made.text_tower is not None:
+        progress("tracing the text side")
+        neural = text_graph(made)
+        if tower is not None and not take_outside(neural, package_file(tower, made.config.name)):
+            raise ModelError(f"the text tower of {made.config.name} is not that of {tower.package}")
+    ratio = 0.0 if captions is None else DISTILLED_RATIO
+    about = describe(made.config, fingerprint(model), static is not None, default, ratio, tower)
+    write(target, about, made.tokens, image, static, neural, half)
+
+
+def write(
+    out: Path,
+    about: dict[str, Any],
+    tokens: Sequence[str],
+    image: Any,
+    static: Rows | None,
+    neural: Any | None,
+    half: bool,
+) -> None:
+    """The folder, whole or not at all. about: model.json without its files; image, neural: graphs.
+
+    Raises ModelError where it cannot be written.
+    """
+    _sweep(out)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        _write_files(part, made, captions, half, tower, progress)
-        about = _about(made.config, fingerprint(model), part, default, captions, tower)
-        (part / MODEL_FILE).write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+        for name, graph in (("image.onnx", image), (TEXT_FILES["neural"], neural)):
+            if graph is not None:
+                if half:
+                    halve(graph)
+                onnx.save(graph, str(part / name))
+        if static is not None:
+            with (part / TEXT_FILES["static"]).open("wb") as file:
+                np.savez_compressed(file, allow_pickle=False, **static.arrays())
+        (part / "vocab.txt").write_text("\n".join(tokens) + "\n", "utf-8", newline="\n")
+        files = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(part.iterdir())
+        }
+        told = json.dumps(about | {"files": files}, indent=2)
+        (part / MODEL_FILE).write_text(told + "\n", "utf-8")
         open_folder(str(part))  # refuses what `load_encoder` would
-        if target.exists():
-            target.rmdir()
-        part.rename(target)
+        if out.exists():
+            out.rmdir()
+        part.rename(out)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
         if isinstance(error, OSError) and error.filename is None:  # of a write: a full disk
@@ -82,61 +122,18 @@ def export(
         raise
 
 
-def _sweep(target: Path) -> None:
-    """What a killed export left beside its folder; that of a process that lives stays."""
-    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-        process = part.name.split(".")[-2]
-        if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc").is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _write_files(
-    folder: Path,
-    model: DualEncoder,
-    captions: Sequence[str] | None,
-    half: bool,
-    tower: Source | None,
-    progress: Callable[[str], None],
-) -> None:
-    progress("tracing the image side")
-    graph = image_graph(model)
-    if half:
-        halve(graph)
-    onnx.save(graph, str(folder / "image.onnx"))
-    if model.text_tower is None:
-        rows = model_table(model)
-    elif captions is not None:
-        rows = distil_table(model, captions, progress=progress)
-    if model.text_tower is None or captions is not None:
-        with (folder / TEXT_FILES["static"]).open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **rows.arrays())
-    if model.text_tower is not None:
-        progress("tracing the text side")
-        graph = text_graph(model)
-        if tower is not None and not take_outside(graph, package_file(tower, model.config.name)):
-            raise ModelError(
-                f"the text tower of {model.config.name} is not that of {tower.package}"
-            )
-        if half:
-            halve(graph)
-        onnx.save(graph, str(folder / TEXT_FILES["neural"]))
-    (folder / "vocab.txt").write_text("\n".join(model.tokens) + "\n", "utf-8", newline="\n")
-
-
-def _about(
+def describe(
     config: ModelConfig,
     of: str,
-    folder: Path,
+    static: bool,
     default: str | None,
-    captions: Sequence[str] | None,
+    ratio: float,
     tower: Source | None,
 ) -> dict[str, Any]:
-    """What model.json says; the files are those in the folder."""
+    """What model.json says but its files. of: the model's fingerprint."""
     image, text = config.image, config.text
-    kinds = [kind for kind, file in TEXT_FILES.items() if (folder / file).exists()]
     limits = text.head if text.table is None else text.table
     assert limits is not None
-    files = sorted(folder.iterdir())
     return {
         "name": config.name,
         "version": of.rpartition("-")[2],
@@ -146,12 +143,19 @@ def _about(
             "top_k": image.head.top_k,
         },
         "text": {
-            "default": default or kinds[0],
+            "default": default or ("static" if static else "neural"),
             "top_k": limits.top_k,
-            "ratio": 0.0 if captions is None else DISTILLED_RATIO,
+            "ratio": ratio,
             "length": text.length,
             "prompt": text.prompt,
             "tower": tower and tower._asdict(),
         },
-        "files": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }
+
+
+def _sweep(target: Path) -> None:
+    """What a killed export left beside its folder; that of a process that lives stays."""
+    for part in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+        process = part.name.split(".")[-2]
+        if process.isdecimal() and not Path("/proc", process).exists() and Path("/proc").is_dir():
+            shutil.rmtree(part, ignore_errors=True)

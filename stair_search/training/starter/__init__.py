@@ -1,1 +1,1 @@
-"""How the weights of the starter model are made: frozen towers, dense teachers, a static table."""
+"""How the starter model is made: three recipes, names of classes, a light folder."""

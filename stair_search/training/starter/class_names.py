@@ -9,12 +9,13 @@ threshold is what the logit hardly ever reaches on the training photos, few of w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .lexicon import is_word
+from stair_search.models.words import is_word
+
+from ..export.graphs import MoreTokens
 
 SLOPE = 0.5
 MISLEADING = frozenset(
@@ -26,21 +27,14 @@ QUANTILE = 0.998
 """Share of training photos that stay below a class's threshold."""
 
 
-class ClassTokens(NamedTuple):
-    """ids: int64 [c]; weight: float32 [f, c], bias: float32 [c], on features as the tower gives."""
-
-    ids: NDArray[np.int64]
-    weight: NDArray[np.float32]
-    bias: NDArray[np.float32]
-
-
 def class_tokens(
-    classifier: Any,
+    classifier: NDArray[np.float32],
     features: NDArray[np.float32],
     tokens: Sequence[str],
     known: Collection[int],
-) -> ClassTokens:
-    """classifier: the tower's last layer; features: float32 [n, f] of the training photos.
+) -> MoreTokens:
+    """classifier: float32 [1000, f], of ImageNet's classes; features: float32 [n, f], of training
+    photos, the means that the classifier reads.
 
     known: tokens that captions taught. Classes that share a last word are averaged.
     """
@@ -53,10 +47,13 @@ def class_tokens(
         if last in place and place[last] not in known:
             classes.setdefault(place[last], []).append(number)
     ids = sorted(classes)
-    weight = classifier.weight.detach().numpy()
+    if not ids:
+        none = np.zeros(0, np.float32)
+        return MoreTokens(np.zeros(0, np.int64), none.reshape(features.shape[1], 0), none)
+    weight = classifier
     mean = np.stack([weight[classes[token]].mean(0) for token in ids], 1) - weight.mean(0)[:, None]
     threshold = np.quantile(features @ mean, QUANTILE, axis=0)
-    return ClassTokens(
+    return MoreTokens(
         np.array(ids), (SLOPE * mean).astype(np.float32), (-SLOPE * threshold).astype(np.float32)
     )
 

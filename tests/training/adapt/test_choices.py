@@ -84,9 +84,9 @@ def test_more_photos_take_more_steps() -> None:
     assert steps == sorted(steps) and len(set(steps)) == len(steps)
 
 
-def test_steps_are_shared_as_in_the_paper() -> None:
+def test_most_steps_go_where_the_teacher_is() -> None:
     choice = chosen(5000, steps=1200)
-    assert choice.steps == (300, 300, 600) and choice.why[-1] == "1,200 steps: as you asked"
+    assert choice.steps == (180, 180, 840) and choice.why[-1] == "1,200 steps: as you asked"
     with pytest.raises(UsageError, match="--steps 2"):
         chosen(5000, steps=2)
 
