@@ -26,7 +26,7 @@ from stair_search.evaluation.pairs import read_pairs
 from tests.conftest import SHARED_DATA
 
 WARM = 10
-OUTPUTS = 3_561
+OUTPUTS = 1_194
 
 
 def main() -> None:

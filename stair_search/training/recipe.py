@@ -41,6 +41,9 @@ PARTS = (
 )
 """What a stage can train or freeze, by the names of `DualEncoder.parts`."""
 
+PLACES = ("teachers", "model.image.of")
+"""Settings that name folders of models: what counts is what is in them, wherever they lie."""
+
 RATES = ("bias", "embeddings", "towers")
 """What can have a learning rate of its own, as a factor on its stage's."""
 
@@ -244,8 +247,12 @@ class Recipe:
 
     @property
     def fingerprint(self) -> str:
-        """Of every setting; two recipes of one fingerprint train alike on the same data."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        """Of every setting but PLACES; two recipes of one fingerprint train alike on the same data,
+        by the same models.
+        """
+        settings = self.to_dict() | {"teachers": len(self.teachers)}
+        settings["model"]["image"]["of"] = self.model.image.of is not None
+        text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -98,7 +98,8 @@ def start_table(
     caption's token vectors to the words of all captions of its photo: at first, what a token
     implies is what is said and seen together with it.
 
-    texts: ids of the captions' tokens.
+    texts: ids of the captions' tokens, which all count, also those that the table leaves out
+    (`words_only`).
     """
     own = table.own_tokens
     rarity = -functional.logsigmoid(words.prior)

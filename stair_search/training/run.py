@@ -18,7 +18,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,8 @@ from stair_search.models.config import from_dict
 
 from .data import Data
 from .log_lines import flat
-from .recipe import Recipe, Stage
+from .recipe import PLACES, Recipe, Stage
+from .teachers import load_teachers
 from .views import OpenPhoto, check_view
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def plan(recipe: Recipe, data: Data, run: Path) -> list[Plan]:
     check(recipe, data, run)
     with _quiet():
         model = start(recipe, data.train.captions)
+        load_teachers(recipe, model)
     total = sum(parameter.numel() for parameter in model.parameters())
     found = []
     for number, stage in enumerate(recipe.stages, 1):
@@ -236,7 +238,10 @@ class _Running:
 
         model = self._model()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.teachers = self._teachers(model)
+        if self.number == 1 or self.stage.losses.taught:
+            # an unfit one is refused before the first stage, not before the one that it teaches
+            teachers = load_teachers(self.recipe, model)
+            self.teachers = teachers if self.stage.losses.taught else []
         samples, validator = self._samples(model)
         if self.number == 1 and self.recipe.model.ridge:
             self._to_ridge(model, samples)
@@ -304,7 +309,8 @@ class _Running:
         samples = Samples(
             draws,
             self._photos(model, data.train.photos, recipe.views),
-            self._texts(model, captions),
+            # without a tower of its own, a model's batches hold what its teachers see in a text
+            self._texts(model if model.text_tower else next(iter(self.teachers), None), captions),
             words,
             self.stage.losses.grounded,
             self.stage.steps,
@@ -312,7 +318,9 @@ class _Running:
         validator: Callable[[torch.device], Validator] | None = None
         if (held := data.validation) is not None:
             photos = self._photos(model, held.photos, ("plain",))
-            texts = self._texts(model, tokenised(model, held.captions, None))
+            texts = self._texts(
+                model if model.text_tower else None, tokenised(model, held.captions, None)
+            )
             validator = lambda device: Validator(held, photos, texts, device)  # noqa: E731
         return samples, validator
 
@@ -342,39 +350,6 @@ class _Running:
         if (table := model.text_table) is not None and table.config.kind != "mask":
             start_table(table, samples.texts.ids, words, owner)
 
-    def _teachers(self, model: DualEncoder) -> list[DualEncoder]:
-        """Of a stage that is taught. They are given what the model is given: ids of its vocabulary,
-        photos in its way, and where its towers are frozen what these say.
-        """
-        from stair_search.models.files import from_pretrained
-
-        from .features import tower_hash
-        from .step import is_frozen
-
-        if not self.stage.losses.taught:
-            return []
-        found: list[DualEncoder] = []
-        for folder in self.recipe.teachers:
-            teacher = from_pretrained(folder)
-            alike = {
-                "vocabulary": teacher.tokens == model.tokens,
-                "view of photos": replace(teacher.config.image, head=model.config.image.head)
-                == model.config.image,
-            }
-            for part in ("image_tower", "text_tower"):
-                ours, theirs = getattr(model, part), getattr(teacher, part)
-                if part == "text_tower" and ours is None and found:
-                    ours = found[0].text_tower
-                if ours and theirs and is_frozen(model, part, self.recipe.stages):
-                    alike[part.replace("_", " ")] = tower_hash(ours) == tower_hash(theirs)
-            if other := [name for name, same in alike.items() if not same]:
-                raise UsageError(
-                    f"teacher {folder}: another {other[0]} than that of recipe "
-                    f"{self.recipe.name}; a teacher is trained on the same towers"
-                )
-            found.append(teacher)
-        return found
-
     def _photos(self, model: DualEncoder, paths: list[Path], views: tuple[str, ...]) -> Any:
         from .features import image_states
         from .samples import Photos
@@ -389,16 +364,15 @@ class _Running:
             ]
         return Photos(paths, views, states, model, self.open_photo)
 
-    def _texts(self, model: DualEncoder, captions: Captions) -> Any:
+    def _texts(self, reads: DualEncoder | None, captions: Captions) -> Any:
+        """reads: whose tower's states are kept, where it is frozen; a teacher's always is."""
         from .features import text_states
         from .samples import Texts
         from .step import is_frozen
 
         states = None
-        # without a tower of its own, a model's batches hold what its teachers see in a text
-        reads = model if model.text_tower is not None else next(iter(self.teachers), None)
         if reads is not None and (
-            reads is not model or is_frozen(model, "text_tower", self.recipe.stages)
+            reads in self.teachers or is_frozen(reads, "text_tower", self.recipe.stages)
         ):
             device = self.device or _device()
             states = text_states(reads, captions.ids, self.cache, self.tell, device)
@@ -453,10 +427,6 @@ def _note(recipe: Recipe, data: Data, run: Path) -> None:
         | {name: metadata.version(name) for name in LIBRARIES},
     }
     write_json(run / "run.json", about)
-
-
-PLACES = ("teachers", "model.image.of")
-"""Settings that name folders of models: what counts is what is in them, wherever they lie."""
 
 
 def _made_from(recipe: Recipe) -> dict[str, Any]:

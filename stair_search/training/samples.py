@@ -77,7 +77,6 @@ class Photos:
         self, photos: NDArray[np.int64], views: NDArray[np.int64], chance: NDArray[np.uint64]
     ) -> Batch:
         if self._states is not None:
-            # views are files: each is read once, in the order of its rows
             rows: list[NDArray[np.float16]] = [
                 self._states[v][p] for p, v in zip(photos, views, strict=True)
             ]

@@ -164,8 +164,8 @@ def within(choice: Choice, data: Data, machine: Machine, speed: Speed, wish: Wis
 
 def cost(choice: Choice, data: Data, machine: Machine, speed: Speed) -> Cost:
     """Of frozen towers every photo is looked at once in each view; photos are opened by all threads
-    while the tower works. Measuring takes the photos through each of the four models' towers, the
-    table and the readable words take texts through the text tower.
+    while the tower works. Measuring takes the photos through each of the four models' towers where
+    these are trained; the table and the readable words take texts through the text tower.
 
     Disk: four models and what is handed over; of the stage that is under way two checkpoints, with
     the two moments of each parameter that is trained.
@@ -174,7 +174,7 @@ def cost(choice: Choice, data: Data, machine: Machine, speed: Speed) -> Cost:
     looks = data.photos * len(choice.views) + data.held_out if speed.photo_states else 0
     captions = data.captions if speed.caption_states else 0
     words = SHORT * VOCABULARY * speed.caption
-    measured = min(data.held_out, MEASURED_PHOTOS) * (len(STAGES) + 1)
+    measured = 0 if speed.photo_states else min(data.held_out, MEASURED_PHOTOS) * (len(STAGES) + 1)
     checkpoint = speed.model + 2 * speed.trained
     return Cost(
         looks * look + captions * speed.caption,

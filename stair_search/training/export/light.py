@@ -70,7 +70,8 @@ def export(
         neural = text_graph(made)
         if tower is not None and not take_outside(neural, package_file(tower, made.config.name)):
             raise ModelError(f"the text tower of {made.config.name} is not that of {tower.package}")
-    ratio = 0.0 if captions is None else DISTILLED_RATIO
+    distilled = captions is not None and made.text_tower is not None
+    ratio = DISTILLED_RATIO if distilled else 0.0
     about = describe(made.config, fingerprint(model), static is not None, default, ratio, tower)
     write(target, about, made.tokens, image, static, neural, half)
 

@@ -1,7 +1,7 @@
 """Tokens from the names of ImageNet's classes: things that no caption of the training photos names.
 
 The tower came with a classifier over 1,000 classes. Where the last word of a class's name is a
-token that captions did not teach ("zebra", "laptop"), the photo side gets that token from the
+token that captions did not teach ("castle", "piano"), the photo side gets that token from the
 classifier: log(1 + relu(SLOPE * (logit - threshold))), and the text side the token itself. The
 threshold is what the logit hardly ever reaches on the training photos, few of which show the thing.
 """
@@ -50,8 +50,8 @@ def class_tokens(
     if not ids:
         none = np.zeros(0, np.float32)
         return MoreTokens(np.zeros(0, np.int64), none.reshape(features.shape[1], 0), none)
-    weight = classifier
-    mean = np.stack([weight[classes[token]].mean(0) for token in ids], 1) - weight.mean(0)[:, None]
+    mean = np.stack([classifier[classes[token]].mean(0) for token in ids], 1)
+    mean -= classifier.mean(0)[:, None]
     threshold = np.quantile(features @ mean, QUANTILE, axis=0)
     return MoreTokens(
         np.array(ids), (SLOPE * mean).astype(np.float32), (-SLOPE * threshold).astype(np.float32)

@@ -113,7 +113,7 @@ def export(trained: Trained, data: Data, out: Path, cache: Path) -> None:
         about,
         model.tokens,
         image_graph(model, classes if len(classes.ids) else None),
-        starter_rows(model, _published_vectors(), _captions(model, data), classes.ids),
+        starter_rows(model, _published_vectors(), _captions_with(model, data), classes.ids),
         text,
         half=True,
     )
@@ -133,7 +133,7 @@ def _published_vectors() -> NDArray[np.float32]:
     return vectors
 
 
-def _captions(model: DualEncoder, data: Data) -> NDArray[np.int64]:
+def _captions_with(model: DualEncoder, data: Data) -> NDArray[np.int64]:
     """How many captions hold each token, [v]."""
     found = np.zeros(len(model.tokens), np.int64)
     for ids in tokenised(model, data.train.captions).ids:
