@@ -147,9 +147,11 @@ def told(rows: tables.Rows, seconds: Seconds) -> Iterator[str]:
         yield f"\nA photo's best noun among 30,522 tokens, {name}\n"
         yield from tables.interpretability(rows, name, "any")
     yield f"\n### {data.CLASSES}: the tower was trained on ImageNet, which holds these classes\n"
-    yield from tables.classes(rows)
+    # photos alone are classified: a mask changes nothing there, and is not measured
+    looked = {row: told for row, told in rows.items() if data.CLASSES in told[0]}
+    yield from tables.classes(looked)
     yield "\nThe class's name among 30,522 tokens\n"
-    yield from tables.interpretability(rows, data.CLASSES, "labels")
+    yield from tables.interpretability(looked, data.CLASSES, "labels")
     yield "\n### Text-encoder-free: share of the full model's mR\n"
     yield from tables.shares(rows, data.SETS)
     yield "\n### Seconds of training\n"
