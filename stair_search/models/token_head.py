@@ -30,6 +30,11 @@ def strongest(weights: torch.Tensor, k: int | None) -> torch.Tensor:
     return torch.zeros_like(weights).scatter(1, top.indices, top.values)
 
 
+def centred(rows: torch.Tensor) -> torch.Tensor:
+    """Rows [n, h] less their mean, each at length 1."""
+    return functional.normalize(rows - rows.mean(dim=0), dim=1)
+
+
 class TokenHead(nn.Module):
     """hidden: h of the states. embeddings: e, [v, h of e]. outputs: the ids given, None for all.
 
@@ -88,7 +93,7 @@ class TokenHead(nn.Module):
         if self.outputs is not None:
             rows = rows[self.outputs]
         if self.config.embeddings == "centred":
-            rows = functional.normalize(rows - rows.mean(dim=0), dim=1)
+            rows = centred(rows)
         return rows
 
     def own(self, states: States, columns: torch.Tensor, there: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
-from torch.nn import functional
 
 from stair_search import encoders
 from stair_search.errors import UsageError
@@ -27,6 +26,7 @@ from stair_search.models.backbones import (
     read_wordpiece,
     text_backbone,
 )
+from stair_search.models.token_head import centred
 from stair_search.models.words import is_word, whole_words
 
 from .recipe import ImageRecipe, ModelRecipe, Recipe
@@ -123,12 +123,11 @@ def _take_image_side(model: DualEncoder, given: DualEncoder) -> None:
 def _take_embeddings(model: DualEncoder, table: Tensor) -> None:
     """What a published tower knows of single tokens, where a model without one has room for it."""
     assert model.embeddings is not None and model.text_table is not None
-    centred = functional.normalize(table - table.mean(dim=0), dim=1)
     own, vectors = model.embeddings.weight, model.text_table.vectors
     if own.shape[1] == table.shape[1]:
         own.data.copy_(table[model.outputs])
     if vectors is not None and vectors.weight.shape == table.shape:
-        vectors.weight.data.copy_(centred)
+        vectors.weight.data.copy_(centred(table))
 
 
 def _image(wanted: ImageRecipe, given: DualEncoder | None) -> ImageConfig | ImageBackbone:

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch.nn import functional
 
 from stair_search.encoders.folder import MODEL_FILE, Source
 from stair_search.encoders.package_file import package_file
@@ -30,6 +29,7 @@ from stair_search.models.backbones import text_backbone
 from stair_search.models.dual_encoder import DualEncoder
 from stair_search.models.files import fingerprint, from_pretrained
 from stair_search.models.network_lite import published_classifier
+from stair_search.models.token_head import centred
 
 from ..data import Data, read_data
 from ..export.graphs import MoreTokens, image_graph, text_graph
@@ -129,7 +129,7 @@ def _classes(model: DualEncoder, data: Data, cache: Path) -> MoreTokens:
 
 def _published_vectors() -> NDArray[np.float32]:
     table = text_backbone("minilm").tower.embeddings.weight.detach()
-    vectors: NDArray[np.float32] = functional.normalize(table - table.mean(0), dim=1).numpy()
+    vectors: NDArray[np.float32] = centred(table).numpy()
     return vectors
 
 
