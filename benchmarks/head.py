@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -27,6 +25,7 @@ from typing import NamedTuple
 
 import torch
 
+from benchmarks.machine import machine
 from stair_search.models.max_logits import max_logits
 
 FEW = 0.005
@@ -106,7 +105,8 @@ def main() -> None:
     positions = [int(x) for x in given.positions.split(",")]
     middle = batches[len(batches) // 2], positions[len(positions) // 2]
     pairs = dict.fromkeys([(b, middle[1]) for b in batches] + [(middle[0], p) for p in positions])
-    where = torch.cuda.get_device_name() if given.device == "cuda" else machine()
+    cpu = f"{machine()}, {torch.get_num_threads()} threads"
+    where = torch.cuda.get_device_name() if given.device == "cuda" else cpu
     print(f"{where}; {given.dtype}, hidden {given.hidden}, {given.outputs:,} outputs in chunks of")
     print(f"{given.chunk}; seconds of one step, MB that it adds; ratio: plain / chunked\n")
     print("| batch | positions | plain s | all s | ratio | few s | ratio | plain MB | chunked MB |")
@@ -185,10 +185,6 @@ def largest_resident() -> int:
         return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def machine() -> str:
-    return f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 if __name__ == "__main__":

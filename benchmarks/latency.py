@@ -10,8 +10,6 @@ SQLite and the nodes that `make engines` left running, where an index stair-late
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.machine import heading, machine, row
 from stair_search.encoders import load_encoder
 from stair_search.engines import Engine, connect
 from stair_search.mappings import index_body
@@ -54,7 +53,7 @@ def main() -> None:
     encode = timed(load_encoder().encode_text, texts)
     asked = [held.asked(text) for text in texts]
     print(f"{len(texts) - WARM} questions, {np.mean([len(one) for one in asked]):.0f} tokens each")
-    print(f"\n| {'':24} | p50 ms | p95 ms |\n|{'-' * 26}|-------:|-------:|")
+    heading()
     row("encoder, one question", encode)
     tokens: list[Query] = [question(one, model=held.model) for one in asked]
     both: list[Query] = [
@@ -112,25 +111,8 @@ def from_the_shell(url: str, texts: list[str]) -> list[float]:
     )
 
 
-def row(name: str, taken: list[float]) -> None:
-    p50, p95 = np.percentile(taken, [50, 95])
-    print(f"| {name:24} | {p50:6.2f} | {p95:6.2f} |")
-
-
 def _tokens(held: Corpus) -> float:
     return float(np.mean([len(document.fields["stair"][0]) for document in held.documents]))
-
-
-def machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.latency import machine, row
+from benchmarks.machine import heading, machine, row
 from stair_search.encoders import Encoder, load_encoder
 from stair_search.evaluation.pairs import read_pairs
 from tests.conftest import SHARED_DATA
@@ -60,8 +60,8 @@ def main() -> None:
                 encoder.encode_text(text)
                 taken[name].append((time.perf_counter() - began) * 1000)
     words = np.mean([len(text.split()) for text in texts])
-    print(f"{machine()}, pinned to one; {len(texts) - WARM} captions of {words:.0f} words\n")
-    print(f"| {'':24} | p50 ms | p95 ms |\n|{'-' * 26}|-------:|-------:|")
+    print(f"{machine()}, pinned to one; {len(texts) - WARM} captions of {words:.0f} words")
+    heading()
     for name in asked:
         row(name, taken[name][WARM:])
     first = ", ".join(f"{name} {seconds:.2f} s" for name, (_, seconds) in asked.items())

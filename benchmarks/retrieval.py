@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,10 +25,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.family.frozen import FrozenEncoder
+from benchmarks.machine import machine
 from stair_search.encoders import Encoder, load_encoder
 from stair_search.encoders.folder import open_folder
 from stair_search.encoders.wordpiece import WordPiece
-from stair_search.evaluation.measure import Retrieval, encode_photos, measure
+from stair_search.evaluation.encode import encode_photos
+from stair_search.evaluation.measure import Retrieval, measure
 from stair_search.evaluation.pairs import Pairs, read_pairs
 from stair_search.ingest.decode import decode
 from stair_search.tokens import TokenWeights
@@ -94,8 +95,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     data, runs = arguments.data.resolve(), arguments.runs.expanduser()
     rivals = list(baselines(data, runs, arguments.cache.expanduser()))
-    print(f"{platform.machine()}, {os.cpu_count()} cores, ", end="")
-    print(f"Python {platform.python_version()}, split {arguments.split!r}; percent")
+    print(f"{machine()}, Python {platform.python_version()}, split {arguments.split!r}; percent")
     for name in DATA_SETS:
         pairs = read_pairs(data / name / "captions.csv", data / name / "images", arguments.split)
         rows, told = [], []

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.latency import machine
+from benchmarks.machine import machine
 from stair_search.encoders import load_encoder
 from stair_search.encoders.folder import open_folder
-from stair_search.evaluation.measure import encode_photos
+from stair_search.evaluation.encode import encode_photos
 from stair_search.evaluation.pairs import read_pairs
 from stair_search.ingest.decode import decode
 from stair_search.models.backbones import image_backbone
@@ -99,9 +99,9 @@ def encoding(data: Path, count: int) -> tuple[float, float, float]:
 def training(data: Path, cache: Path, steps: int) -> tuple[float, float, float]:
     """Steps a second of ours and of the bare loop; operations of a step."""
     from stair_search.training.features import image_states, text_states
+    from stair_search.training.optimiser import optimiser
     from stair_search.training.start import start
     from stair_search.training.step import Step
-    from stair_search.training.trainer import optimiser
 
     with tempfile.TemporaryDirectory() as place:
         pairs = read_data(write_pairs(data, Path(place) / "pairs.csv"), data)

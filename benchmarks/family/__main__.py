@@ -22,11 +22,12 @@ from typing import NamedTuple
 from stair_search.ingest.decode import decode
 from stair_search.training.data import read_data
 from stair_search.training.recipe import Recipe, load
-from stair_search.training.run import Result, model_folder, train
+from stair_search.training.run import Result, train
+from stair_search.training.run_folder import model_folder
 from stair_search.training.starter.pairs import write_pairs
 
 from . import data, figures, tables
-from .measure import Told, masked, measured
+from .measure import MOST, Told, masked, measured, pruned
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,14 @@ class Run(NamedTuple):
 FAMILY = {
     "clip": Run("small-clip", ("CLIP, 512-d",)),
     "single": Run("small-single-stage", ("STAIR single-stage",)),
+    # the other recipes start at a regression onto words of captions, which grounds tokens by itself
+    "single-random": Run(
+        "small-single-stage", ("STAIR single-stage, random start",), ("model.ridge=false",)
+    ),
     "stair": Run("small", ("STAIR stage 1", "STAIR stage 2", "STAIR")),
     "taught": Run("small-taught", ("", "", "STAIR taught by CLIP"), taught=True),
     # what teaching does to the teacher's own kind
-    "clip-taught": Run("small-clip", ("CLIP taught by CLIP",), TAUGHT, taught=True),
+    "clip-taught": Run("small-clip", ("CLIP taught by CLIP",), TAUGHT, taught=True, once=True),
     "text-free-mask": Run(
         "small-text-free", ("STAIR text-free, mask",), (TABLE + "mask",), once=True
     ),
@@ -124,13 +129,25 @@ def family(names: Mapping[str, Run], seeds: int, place: Place) -> tuple[tables.R
                     continue
                 model = model_folder(result.run, recipe.stages[number - 1], number)
                 rows.setdefault(row, []).append(
-                    measured(row, model, place.data, place.cache, place.split)
+                    measured(
+                        row,
+                        model,
+                        place.data,
+                        place.cache,
+                        place.split,
+                        own_only=recipe.stages[number - 1].own_only,
+                    )
                 )
                 spent = sum(stage["seconds"] for stage in result.stages[:number])
                 seconds.setdefault(row, []).append(spent)
             if name == "stair":
                 mask = masked(result.model, place.data, place.cache, place.split)
                 rows.setdefault("STAIR, its tokens as a mask", []).append(mask)
+            if name == "taught":
+                few = pruned(result.model, place.data, place.cache, place.split)
+                rows.setdefault(f"{run.stages[-1]}, its {MOST[0]}/{MOST[1]} strongest", []).append(
+                    few
+                )
     return rows, seconds
 
 

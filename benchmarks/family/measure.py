@@ -17,13 +17,26 @@ from .frozen import FrozenEncoder
 Told = dict[str, Any]
 
 
+MOST = (96, 32)
+"""Tokens of a photo and of a question in the starter, and in what `adapt` makes."""
+
+
 def measured(
-    name: str, model: Path, photos: Path, cache: Path, split: str, all_figures: bool = True
+    name: str,
+    model: Path,
+    photos: Path,
+    cache: Path,
+    split: str,
+    all_figures: bool = True,
+    own_only: bool = False,
 ) -> Told:
-    """Rows of `evaluate table` by data set. all_figures: False for retrieval and sparsity alone."""
+    """Rows of `evaluate table` by data set. all_figures: False for retrieval and sparsity alone.
+
+    own_only: texts masked to their own tokens, as the model's stage has them.
+    """
 
     def rows() -> Told:
-        encoder: Any = FrozenEncoder(model, cache)
+        encoder: Any = FrozenEncoder(model, cache, own_only)
         found = _captioned(name, encoder, encoder, photos, split)
         if all_figures:
             labelled = data.classes(photos)
@@ -33,6 +46,16 @@ def measured(
         return found
 
     return _kept(model.parent / f"measured-{split}{'' if all_figures else '-retrieval'}.json", rows)
+
+
+def pruned(model: Path, photos: Path, cache: Path, split: str) -> Told:
+    """Retrieval with the strongest tokens alone, `MOST` of them."""
+
+    def rows() -> Told:
+        encoder: Any = FrozenEncoder(model, cache, most=MOST)
+        return _captioned("pruned", encoder, encoder, photos, split)
+
+    return _kept(model.parent / f"pruned-{split}.json", rows)
 
 
 def masked(model: Path, photos: Path, cache: Path, split: str) -> Told:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +90,9 @@ def command(
     negatives of a pair are the other pairs of its step, over all devices.
     """
     from ..training.data import read_data
+    from ..training.processes import is_first
     from ..training.recipe import load
-    from ..training.run import is_first, plan, train
+    from ..training.run import plan, train
     from .photos import open_photo
 
     chosen = load(recipe, settings, seed)
@@ -113,7 +113,7 @@ def command(
                 line.tell(text)
 
         found = train(chosen, data, out, open_photo, cache=cache, device=device, tell=tell)
-        if os.environ.get("RANK", "0") == "0":
+        if is_first():
             _report(out, data, val_split, cache, device, line)
     if is_first():
         emit(format, found.to_dict(), lambda: _result(found))

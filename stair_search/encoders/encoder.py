@@ -68,7 +68,11 @@ class Encoder(_Any):
         return self.encode_texts([text])[0]
 
     @abstractmethod
-    def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]: ...
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> list[TokenWeights]:
+        """Captions or questions. prompted: with the model's prompt, if it has one, before each;
+        False for a text that is no caption: what a template makes would have it twice. A table
+        has no prompt, or has it in its rows: there False changes nothing.
+        """
 
     def encode_images(self, batch: NDArray[np.uint8]) -> list[TokenWeights]:
         """uint8 [n, S, S, 3] as `prepare_image` gives them; raises ValueError for another shape."""
@@ -88,7 +92,8 @@ class DenseEncoder(_Any):
     dimensions: int
 
     @abstractmethod
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> NDArray[np.float32]:
+        """float32 [n, dimensions]; prompted: see `Encoder.encode_texts`."""
 
     def encode_images(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [n, S, S, 3] as `prepare_image` gives them; raises ValueError for another shape."""

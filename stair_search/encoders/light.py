@@ -81,9 +81,11 @@ class LightEncoder(Encoder):
             device,
         )
 
-    def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]:
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> list[TokenWeights]:
         with self._loading:
             model = self._text
+        if isinstance(model, OnnxText):
+            return model.encode_batch(texts, prompted)
         return model.encode_batch(texts)
 
     def _encode_images(self, batch: NDArray[np.uint8]) -> list[TokenWeights]:

@@ -39,9 +39,10 @@ class Sentences:
         """Whether no word of it is known."""
         return not self._pieces.encode(text)
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, prompted: bool = True) -> list[int]:
+        """prompted: False for a text without the prompt before it."""
         inside: list[int] = []
-        for word in split_words(self._prompt + text):
+        for word in split_words(self._prompt + text if prompted else text):
             inside += self._pieces.word(word) or (self._unknown,)
         return [self._start, *inside[: self._length - 2], self._end]
 
@@ -74,11 +75,14 @@ class OnnxText:
     def encode(self, text: str) -> TokenWeights:
         return self.encode_batch([text])[0]
 
-    def encode_batch(self, texts: Sequence[str]) -> list[TokenWeights]:
-        """At most `top_k` tokens each at Euclidean length 1; none for a text that says nothing."""
+    def encode_batch(self, texts: Sequence[str], prompted: bool = True) -> list[TokenWeights]:
+        """At most `top_k` tokens each at Euclidean length 1; none for a text that says nothing.
+
+        prompted: see `Encoder.encode_texts`.
+        """
         found = [TokenWeights.empty()] * len(texts)
         inputs = {
-            at: self._sentences.encode(text)
+            at: self._sentences.encode(text, prompted)
             for at, text in enumerate(texts)
             if not self._sentences.says_nothing(text)
         }

@@ -74,14 +74,15 @@ class _Model:
                 found = self.model.encode_image(states)
             yield found
 
-    def texts(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Any]]:
+    def texts(self, texts: Sequence[str], prompted: bool) -> Iterator[tuple[list[int], Any]]:
         """Places of texts, and their weights or vectors [b, o|d], on the device."""
+        prompt = None if prompted else ""
         # texts of one length side by side: less padding
         order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
         for at in range(0, len(order), BATCH):
             part = order[at : at + BATCH]
             with torch.inference_mode():
-                ids, mask = self.model.tokenise([texts[place] for place in part])
+                ids, mask = self.model.tokenise([texts[place] for place in part], prompt)
                 ids, mask = ids.to(self.device), mask.to(self.device)
                 found = self.model.encode_text(self.model.text_states(ids, mask), ids, mask)
             yield part, found
@@ -91,7 +92,26 @@ Given = tuple[str, int | None, str | None, str | None]
 """The arguments of `load_torch`: what travels by pickle."""
 
 
-class TorchEncoder(Encoder):
+class _OfTorch:
+    """What both kinds have, whatever their model gives; stands before the kind's own base."""
+
+    _given: Given
+    _model: _Model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (load_torch, self._given)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self._model.model.tokens)
+
+    @property
+    def states(self) -> tuple[DualEncoder, str]:
+        """The model and its device, for who has the towers' states already; see `finished`."""
+        return self._model.model, self._model.device
+
+
+class TorchEncoder(_OfTorch, Encoder):
     """A model of kind stair (its text encoder is the neural one) or stair-image (a static one)."""
 
     def __init__(self, model: DualEncoder, device: str, fingerprint: str, given: Given) -> None:
@@ -103,21 +123,14 @@ class TorchEncoder(Encoder):
         self._model = _Model(model, device)
         self._ids: NDArray[np.int64] = model.outputs.cpu().numpy()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (load_torch, self._given)
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self._model.model.tokens)
-
     @cached_property
     def _words(self) -> WordPiece:
         return WordPiece.of(self.vocabulary.tokens)
 
-    def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]:
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> list[TokenWeights]:
         found = [TokenWeights.empty()] * len(texts)
         known = [place for place, text in enumerate(texts) if self.knows(text)]
-        for part, weights in self._model.texts([texts[place] for place in known]):
+        for part, weights in self._model.texts([texts[place] for place in known], prompted):
             for place, tokens in zip(part, self._strongest(weights), strict=True):
                 found[known[place]] = tokens
         return found
@@ -125,11 +138,6 @@ class TorchEncoder(Encoder):
     def knows(self, text: str) -> bool:
         """Whether a text has a known word: a network has an answer to everything."""
         return bool(self._words.encode(text))
-
-    @property
-    def states(self) -> tuple[DualEncoder, str]:
-        """The model and its device, for who has the towers' states already; see `finished`."""
-        return self._model.model, self._model.device
 
     def finished(self, weights: Any) -> list[TokenWeights]:
         """Weights [n, o] of the model's heads, as this encoder returns them."""
@@ -151,7 +159,7 @@ class TorchEncoder(Encoder):
             yield TokenWeights(ids[order], row[active][order]).unit()
 
 
-class TorchDenseEncoder(DenseEncoder):
+class TorchDenseEncoder(_OfTorch, DenseEncoder):
     """A model of kind clip."""
 
     def __init__(self, model: DualEncoder, device: str, fingerprint: str, given: Given) -> None:
@@ -162,29 +170,17 @@ class TorchDenseEncoder(DenseEncoder):
         self._given = given
         self._model = _Model(model, device)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (load_torch, self._given)
-
-    @cached_property
-    def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self._model.model.tokens)
-
     def knows(self, text: str) -> bool:
         """Every text has a vector."""
         return True
-
-    @property
-    def states(self) -> tuple[DualEncoder, str]:
-        """The model and its device, for who has the towers' states already; see `finished`."""
-        return self._model.model, self._model.device
 
     def finished(self, vectors: Any) -> NDArray[np.float32]:
         """Vectors [n, d] of the model's heads, as this encoder returns them."""
         return _unit(vectors)
 
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> NDArray[np.float32]:
         found = np.zeros((len(texts), self.dimensions), np.float32)
-        for part, vectors in self._model.texts(texts):
+        for part, vectors in self._model.texts(texts, prompted):
             found[part] = _unit(vectors)
         return found
 

@@ -57,7 +57,7 @@ def replicates(
     return np.concatenate(found)
 
 
-def interval(values: NDArray[np.floating], level: float = LEVEL) -> Interval:
-    """The middle share `level` of replicates [resamples]."""
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def interval(values: NDArray[np.floating]) -> Interval:
+    """The middle LEVEL of replicates [resamples]."""
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

@@ -4,6 +4,9 @@ A class's vector is the mean of its prompts' unit vectors, at length 1 again (CL
 sparse model the weights of tokens are averaged). Ties are counted against the model: another class
 with the same score stands before the right one. So a photo that shares no token with its class is
 right in no top-5 unless fewer than five classes score higher or the same.
+
+A class's prompts are whole texts as their templates make them. The prompt that a model has for
+captions is not put before them: it would ask for "a photo of a photo of a dog".
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bootstrap import interval, replicates
-from .encode import Progress, encode_texts
+from .encode import Progress, encode_texts, silent
 from .protocols import Encoder
 from .retrieval import best_ranks
 from .templates import prompts
@@ -51,10 +54,10 @@ def class_vectors(
     encoder: Encoder,
     names: Sequence[str],
     templates: tuple[str, ...],
-    progress: Progress = lambda done: None,
+    progress: Progress = silent,
 ) -> Vectors:
     """[C, V or d], each at length 1 (or zero, where no prompt says anything)."""
-    texts = encode_texts(encoder, prompts(list(names), templates), progress)
+    texts = encode_texts(encoder, prompts(list(names), templates), progress, prompted=False)
     each = unit(stack(texts, len(encoder.vocabulary)))
     if not is_sparse(each):
         return unit(each.reshape(len(names), len(templates), -1).mean(1))

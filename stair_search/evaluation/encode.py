@@ -27,8 +27,8 @@ Decode: TypeAlias = Callable[[bytes], Any]
 Progress: TypeAlias = Callable[[int], None]
 
 
-def _silent(done: int) -> None:
-    pass
+def silent(done: int) -> None:
+    """Progress that nobody asked for."""
 
 
 @overload
@@ -40,7 +40,7 @@ def encode_photos(
     encoder: DenseEncoder, photos: Sequence[Photo], decode: Decode, progress: Progress = ...
 ) -> NDArray[np.float32]: ...
 def encode_photos(
-    encoder: Encoder, photos: Sequence[Photo], decode: Decode, progress: Progress = _silent
+    encoder: Encoder, photos: Sequence[Photo], decode: Decode, progress: Progress = silent
 ) -> Encoded:
     """Returns n TokenWeights, or float32 [n, d]. progress: is told how many are done.
 
@@ -61,17 +61,22 @@ def encode_photos(
 
 @overload
 def encode_texts(
-    encoder: SparseEncoder, texts: Sequence[str], progress: Progress = ...
+    encoder: SparseEncoder, texts: Sequence[str], progress: Progress = ..., prompted: bool = ...
 ) -> list[TokenWeights]: ...
 @overload
 def encode_texts(
-    encoder: DenseEncoder, texts: Sequence[str], progress: Progress = ...
+    encoder: DenseEncoder, texts: Sequence[str], progress: Progress = ..., prompted: bool = ...
 ) -> NDArray[np.float32]: ...
-def encode_texts(encoder: Encoder, texts: Sequence[str], progress: Progress = _silent) -> Encoded:
-    """Returns n TokenWeights, or float32 [n, d]."""
+def encode_texts(
+    encoder: Encoder, texts: Sequence[str], progress: Progress = silent, prompted: bool = True
+) -> Encoded:
+    """Returns n TokenWeights, or float32 [n, d]. progress: is told how many are done.
+
+    prompted: False where the texts are no captions: the model's prompt is not put before them.
+    """
     parts: list[Encoded] = []
     for start in range(0, len(texts), TEXTS):
-        parts.append(encoder.encode_texts(texts[start : start + TEXTS]))
+        parts.append(encoder.encode_texts(texts[start : start + TEXTS], prompted))
         progress(min(start + TEXTS, len(texts)))
     return _join(parts)
 

@@ -3,7 +3,7 @@
 All from photos' weights [n, V] and the words of their captions.
 
 - grounding of a token: its precision@k, the share of the k photos on which it is strongest whose
-  captions say the word (in singular or plural); of whole words that at least `least` photos'
+  captions say the word (in singular or plural); of whole words that at least LEAST photos'
   captions say, and that are active on a photo. A model that makes new use of tokens ("eminent" for
   teddy bears, STAIR section 6.1) falls to chance: the share of photos whose captions say the word
 - own words: the share of a photo's weight that lies on words of its captions; of a text's weight on
@@ -86,17 +86,11 @@ def forms(word: str) -> set[str]:
     return found
 
 
-def grounding(
-    images: Vectors,
-    words: Vectors,
-    vocabulary: Vocabulary,
-    strongest: int = STRONGEST,
-    least: int = LEAST,
-) -> Grounding:
+def grounding(images: Vectors, words: Vectors, vocabulary: Vocabulary) -> Grounding:
     """images: csr [n, V]; words: `said`, csr bool [n, V]."""
     columns = images.tocsc()
     known = words.tocsc()
-    often = np.diff(known.indptr) >= least
+    often = np.diff(known.indptr) >= LEAST
     active = np.diff(columns.indptr) > 0
     ids = [
         i
@@ -106,15 +100,15 @@ def grounding(
     precision = np.empty(len(ids))
     for place, i in enumerate(ids):
         photos = known.indices[known.indptr[i] : known.indptr[i + 1]]
-        precision[place] = np.isin(_strongest(columns, i, strongest), photos).mean()
+        precision[place] = np.isin(_strongest(columns, i), photos).mean()
     chance = np.diff(known.indptr)[ids] / images.shape[0]
     return Grounding(np.array(ids, np.int64), precision, chance)
 
 
-def _strongest(columns: Vectors, token: int, k: int) -> NDArray[np.int64]:
-    """Places of the photos on which the token is strongest, fewer where it is active on fewer."""
+def _strongest(columns: Vectors, token: int) -> NDArray[np.int64]:
+    """Places of the STRONGEST photos of a token, fewer where it is active on fewer."""
     part = slice(columns.indptr[token], columns.indptr[token + 1])
-    order = np.lexsort((columns.indices[part], -columns.data[part]))[:k]
+    order = np.lexsort((columns.indices[part], -columns.data[part]))[:STRONGEST]
     found: NDArray[np.int64] = columns.indices[part][order]
     return found
 
@@ -141,7 +135,7 @@ def own_tokens(texts: Sequence[str], vocabulary: Vocabulary) -> Vectors:
     return csr_array((np.ones(len(flat), bool), flat, starts), shape=(len(texts), len(vocabulary)))
 
 
-def drift(before: Vectors, after: Vectors, strongest: int = STRONGEST) -> float:
+def drift(before: Vectors, after: Vectors) -> float:
     """0 to 1, the mean over tokens active in either of 1 - Jaccard of their strongest photos.
 
     before, after: csr [n, V] of the same photos by two models; 0 where no token moved.
@@ -152,8 +146,8 @@ def drift(before: Vectors, after: Vectors, strongest: int = STRONGEST) -> float:
     used = np.flatnonzero((np.diff(left.indptr) > 0) | (np.diff(right.indptr) > 0))
     moved = []
     for token in used.tolist():
-        a = set(_strongest(left, token, strongest).tolist())
-        b = set(_strongest(right, token, strongest).tolist())
+        a = set(_strongest(left, token).tolist())
+        b = set(_strongest(right, token).tolist())
         moved.append(1 - len(a & b) / len(a | b))
     return float(np.mean(moved)) if moved else 0.0
 
@@ -177,8 +171,8 @@ class Together(NamedTuple):
         }
 
 
-def together(images: Vectors, least: int = LEAST, threshold: float = TOGETHER) -> Together:
-    """Pairs of tokens, each on at least `least` photos, whose photos overlap by `threshold`."""
+def together(images: Vectors, least: int = LEAST) -> Together:
+    """Pairs of tokens, each on at least `least` photos, whose photos overlap by TOGETHER."""
     from scipy.sparse import triu
 
     active = (images > 0).astype(np.float32).tocsc()
@@ -188,7 +182,7 @@ def together(images: Vectors, least: int = LEAST, threshold: float = TOGETHER) -
     both = triu(active.T @ active, k=1).tocoo()
     first, second = both.coords if hasattr(both, "coords") else (both.row, both.col)
     jaccard = both.data / (count[first] + count[second] - both.data)
-    close = jaccard >= threshold
+    close = jaccard >= TOGETHER
     order = np.lexsort((second[close], first[close], -jaccard[close]))[:TOLD]
     told = [
         (int(often[first[close][i]]), int(often[second[close][i]]), float(jaccard[close][i]))

@@ -6,7 +6,8 @@ several sub-words has the rank of its best one. What a token's similarity with a
 - sparse models: the photo's own weight of that token, nothing else ("the interpretation mapping
   reduces to an identity function"). Tokens without weight share the worst rank: pessimistic, so
   that an empty photo is right about nothing
-- dense models: cosine of the photo with the text encoder's vector of the token, "##" taken off
+- dense models: cosine of the photo with the text encoder's vector of the token, "##" taken off and
+  without the prompt that the model has for captions
 
 Two questions are asked. *Labels*: a photo's class name. *Nouns*: the nouns of a photo's captions.
 A photo has several; "each" ranks every noun while the photo's other nouns are left out of the
@@ -30,7 +31,7 @@ from stair_search.errors import UsageError
 from stair_search.vocabulary import Vocabulary
 
 from .bootstrap import interval, replicates
-from .encode import Progress, encode_texts
+from .encode import Progress, encode_texts, silent
 from .protocols import Encoder, is_dense
 from .vectors import Vectors, is_sparse, similarity, stack
 
@@ -71,7 +72,7 @@ def pieces(text: str, cut: WordPiece, vocabulary: Vocabulary) -> frozenset[int]:
     )
 
 
-def token_vectors(encoder: Encoder, progress: Progress = lambda done: None) -> Vectors | None:
+def token_vectors(encoder: Encoder, progress: Progress = silent) -> Vectors | None:
     """Dense models: [V, d], each token of the vocabulary as a text. None for a sparse model.
 
     progress: is told how many tokens are done.
@@ -79,7 +80,7 @@ def token_vectors(encoder: Encoder, progress: Progress = lambda done: None) -> V
     if not is_dense(encoder):
         return None
     texts = [token.removeprefix("##") or token for token in encoder.vocabulary.tokens]
-    return stack(encode_texts(encoder, texts, progress), 0)
+    return stack(encode_texts(encoder, texts, progress, prompted=False), 0)
 
 
 def rank(

@@ -23,19 +23,14 @@ from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary, escape
 
 from .bootstrap import Interval
-from .encode import Progress, encode_texts
-from .encode import encode_photos as encode_photos
+from .encode import Progress, encode_texts, silent
 from .galleries import ALL, Gallery, chosen, folds
 from .pairs import Pairs
-from .protocols import Encoded, Encoder, text_encoder
+from .protocols import Encoded, Encoder
 from .retrieval import CUTS, Ranks, Recalls, intervals, mean_recall, ranks, ranks_of
 from .vectors import stack
 
 BULK = 500
-
-
-def _silent(done: int) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -108,26 +103,18 @@ def measure(
     encoder: Encoder,
     pairs: Pairs,
     photos: Encoded,
-    url: str | None = None,
     gallery: Gallery = ALL,
-    progress: Progress = _silent,
-    ranked: Progress = _silent,
+    progress: Progress = silent,
+    ranked: Progress = silent,
 ) -> Retrieval:
-    """photos: what the encoder gave for `pairs.photos`. url: SQLite file, a passing one if None.
+    """photos: what the encoder gave for `pairs.photos`.
 
     progress, ranked: are told how many captions are encoded and how many questions, of photos and
-    captions, the engine has answered. Raises UsageError where the pairs are not
-    those of the gallery.
+    captions, the engine has answered. Raises UsageError where the pairs are not those of the
+    gallery.
     """
-    return measure_encoded(
-        encoder,
-        pairs,
-        photos,
-        encode_texts(encoder, pairs.captions, progress),
-        url,
-        gallery,
-        ranked,
-    )
+    captions = encode_texts(encoder, pairs.captions, progress)
+    return measure_encoded(encoder, pairs, photos, captions, gallery, ranked)
 
 
 def measure_encoded(
@@ -135,14 +122,12 @@ def measure_encoded(
     pairs: Pairs,
     photos: Encoded,
     captions: Encoded,
-    url: str | None = None,
     gallery: Gallery = ALL,
-    ranked: Progress = _silent,
+    ranked: Progress = silent,
 ) -> Retrieval:
     """captions: what the encoder gave for `pairs.captions`, all of them."""
     wanted, places = chosen(pairs, gallery)
     captions = _take(captions, places)
-    parts = folds(wanted, gallery)
     dense = isinstance(photos, np.ndarray)
     forth: list[NDArray[np.int64]] = []
     back: list[NDArray[np.int64]] = []
@@ -154,12 +139,12 @@ def measure_encoded(
         answered += more
         ranked(answered)
 
-    for number, fold in enumerate(parts):
+    for fold in folds(wanted, gallery):
         left, right = _take(photos, fold.photos), _take(captions, fold.captions)
         if dense:
             found = ranks(stack(left, 0), stack(right, 0), fold.owner)
         else:
-            found = _engine_ranks(encoder, left, right, fold.owner, url, f"-{number}", told)
+            found = _engine_ranks(encoder, left, right, fold.owner, told)
         forth.append(found.text_to_image)
         back.append(found.image_to_text)
         order += fold.captions
@@ -167,7 +152,7 @@ def measure_encoded(
     every[order] = np.concatenate(forth)
     return Retrieval(
         encoder.fingerprint,
-        text_encoder(encoder),
+        encoder.text_encoder,
         gallery.name,
         "cosine" if dense else "engine",
         wanted.owner,
@@ -189,24 +174,20 @@ def _engine_ranks(
     photos: Any,
     captions: Any,
     owner: Sequence[int],
-    url: str | None,
-    suffix: str,
     told: Progress,
 ) -> Ranks:
     owned: list[set[int]] = [set() for _ in photos]
     for caption, photo in enumerate(owner):
         owned[photo].add(caption)
     with tempfile.TemporaryDirectory() as folder:
-        engine = connect(url or f"sqlite:{Path(folder) / 'evaluation.db'}")
+        engine = connect(f"sqlite:{Path(folder) / 'evaluation.db'}")
         try:
             return Ranks(
                 ranks_of(
-                    _rank(engine, f"photos{suffix}", encoder, photos, captions, told),
+                    _rank(engine, "photos", encoder, photos, captions, told),
                     [{photo} for photo in owner],
                 ),
-                ranks_of(
-                    _rank(engine, f"captions{suffix}", encoder, captions, photos, told), owned
-                ),
+                ranks_of(_rank(engine, "captions", encoder, captions, photos, told), owned),
             )
         finally:
             engine.close()

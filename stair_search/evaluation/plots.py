@@ -28,6 +28,10 @@ CELL = 3.4  # inches that a cloud is wide
 MOST_TOKENS = 20
 """Of a cloud, as in the paper."""
 
+COLUMNS = 3  # clouds side by side
+DENSE = 512
+"""Dimensions of the paper's dense model, a line in the panel of active tokens."""
+
 Result = Mapping[str, Any]
 
 
@@ -58,13 +62,8 @@ def stages(results: Sequence[Result], path: Path, title: str = "") -> None:
     _save(figure, path)
 
 
-def lambdas(
-    results: Sequence[Result], path: Path, dense: int | None = 512, title: str = ""
-) -> None:
-    """Figure 8: (a) active tokens and (b) figures against λ. dense: a line at a dense model's size.
-
-    Raises UsageError.
-    """
+def lambdas(results: Sequence[Result], path: Path) -> None:
+    """Figure 8: (a) active tokens and (b) figures against λ. Raises UsageError."""
     names = _names(results, path)
     results = sorted(results, key=lambda result: float(result["lambda"]))
     x = [float(result["lambda"]) for result in results]
@@ -75,8 +74,7 @@ def lambdas(
     for at, (key, label) in enumerate((("image_tokens", "image"), ("text_tokens", "text"))):
         values = [result[key] for result in results]
         left.plot(x, values, marker=MARKERS[at], color=COLOURS[at], label=label)
-    if dense is not None:
-        left.axhline(dense, color="grey", linestyle="--", linewidth=1, label=f"dense, {dense}")
+    left.axhline(DENSE, color="grey", linestyle="--", linewidth=1, label=f"dense, {DENSE}")
     left.set(xscale="log", yscale="log", xlabel="λ", ylabel="active tokens", title="(a)")
     for at, name in enumerate(names):
         right.errorbar(
@@ -91,18 +89,17 @@ def lambdas(
     right.set(xscale="log", xlabel="λ", ylabel="percent", title="(b)")
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(title)
     _save(figure, path)
 
 
-def clouds(results: Sequence[Result], path: Path, columns: int = 3) -> None:
+def clouds(results: Sequence[Result], path: Path) -> None:
     """Figure 4: photos with their strongest tokens, the size of a word as its weight.
 
     Raises UsageError.
     """
     if not results:
         raise UsageError(f"nothing to draw in {path}")
-    columns = min(columns, len(results))
+    columns = min(COLUMNS, len(results))
     rows = -(-len(results) // columns)
     figure = _figure(CELL * columns, CELL * 1.2 * rows, tight=False)
     wide, high = 1 / columns, 1 / rows

@@ -86,17 +86,16 @@ def probe(
     train: NDArray[np.intp],
     test: NDArray[np.intp],
     seed: int = 0,
-    strengths: tuple[float, ...] = STRENGTHS,
 ) -> Probe:
     """photos: [n, …]; labels: int64 [n]; train, test: their places. Deterministic for a seed."""
     fitted, held = split(labels[train], 1 - VALIDATION, seed)
     scores = []
-    for strength in strengths:
+    for strength in STRENGTHS:
         model = _fit(photos, labels, train[fitted], strength)
         scores.append(
             float(np.mean(model.predict(take(photos, train[held])) == labels[train[held]]))
         )
-    best = strengths[int(np.argmax(scores))]  # of equals the strongest penalty
+    best = STRENGTHS[int(np.argmax(scores))]  # of equals the strongest penalty
     model = _fit(photos, labels, train, best)
     return Probe(
         model.predict(take(photos, test)) == labels[test],

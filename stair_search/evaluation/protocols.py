@@ -29,6 +29,10 @@ class _Photos(Protocol):
     @property
     def vocabulary(self) -> Vocabulary: ...
 
+    @property
+    def text_encoder(self) -> str:
+        """Which of its text encoders answers: "static" (a table), "neural" or "mask"."""
+
     def prepare_image(self, image: Any) -> NDArray[np.uint8]:
         """An upright RGB photo (PIL) to uint8 [s, s, 3]."""
 
@@ -38,7 +42,8 @@ class SparseEncoder(_Photos, Protocol):
 
     def encode_images(self, batch: NDArray[np.uint8]) -> Sequence[TokenWeights]: ...
 
-    def encode_texts(self, texts: Sequence[str]) -> Sequence[TokenWeights]: ...
+    def encode_texts(self, texts: Sequence[str], prompted: bool = ...) -> Sequence[TokenWeights]:
+        """prompted: with the model's prompt, if it has one, before each text; by default True."""
 
 
 class DenseEncoder(_Photos, Protocol):
@@ -46,7 +51,8 @@ class DenseEncoder(_Photos, Protocol):
 
     def encode_images(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]: ...
 
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]: ...
+    def encode_texts(self, texts: Sequence[str], prompted: bool = ...) -> NDArray[np.float32]:
+        """prompted: see `SparseEncoder`."""
 
 
 Encoder: TypeAlias = SparseEncoder | DenseEncoder
@@ -55,8 +61,3 @@ Encoder: TypeAlias = SparseEncoder | DenseEncoder
 def is_dense(encoder: Encoder) -> TypeIs[DenseEncoder]:
     """Whether its texts, and so its photos, are dense vectors."""
     return isinstance(encoder.encode_texts(["a"]), np.ndarray)
-
-
-def text_encoder(encoder: Encoder) -> str:
-    """Which of its text encoders answers: "static" (a table; also where it does not say)."""
-    return str(getattr(encoder, "text_encoder", "static"))

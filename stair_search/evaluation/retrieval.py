@@ -60,19 +60,14 @@ class Ranks(NamedTuple):
     image_to_text: NDArray[np.int64]
 
 
-def recalls(rankings: Iterable[Sequence[int]], right: Iterable[Set[int]]) -> Recalls:
-    """rankings: for each question the found ids, best first (ten suffice); right: its answers.
-
-    A question that found nothing counts as missed.
-
-    >>> recalls([[7, 3], [3, 7]], [{7}, {7}])
-    Recalls(at_1=50.0, at_5=100.0, at_10=100.0)
-    """
-    return Recalls.of(ranks_of(rankings, right))
-
-
 def ranks_of(rankings: Iterable[Sequence[int]], right: Iterable[Set[int]]) -> NDArray[np.int64]:
-    """int64 [q]: the place of the first right id in each ranking, from 1; MISSED without one."""
+    """int64 [q]: the place of the first right id in each ranking, from 1; MISSED without one.
+
+    rankings: for each question the found ids, best first (ten suffice); right: its answers.
+
+    >>> ranks_of([[7, 3], [3, 7]], [{7}, {7}])
+    array([1, 2])
+    """
     return np.array(
         [
             next((place for place, hit in enumerate(ranking, 1) if hit in answers), MISSED)
@@ -140,10 +135,10 @@ def resampled(
 
 
 def intervals(
-    found: Ranks, owner: Sequence[int], resamples: int = RESAMPLES, seed: int = 0
+    found: Ranks, owner: Sequence[int], seed: int = 0
 ) -> tuple[dict[str, dict[str, Interval]], Interval]:
     """95 % intervals, in the shape of the figures themselves; and that of mR."""
-    drawn = resampled(found, owner, resamples, seed)
+    drawn = resampled(found, owner, seed=seed)
     k = len(CUTS)
     return {
         way: {f"R@{cut}": interval(drawn[:, at + i]) for i, cut in enumerate(CUTS)}

@@ -67,13 +67,13 @@ class Sparsity(NamedTuple):
         """Σ_v P(q_v > 0) · P(d_v > 0)."""
         return float(self.images.share @ self.texts.share)
 
-    def ubiquitous(self, vocabulary: Vocabulary, share: float = UBIQUITOUS) -> dict[str, float]:
-        """Tokens on at least this share of photos, with that share in percent; most first."""
+    def ubiquitous(self, vocabulary: Vocabulary) -> dict[str, float]:
+        """Tokens on at least UBIQUITOUS of the photos, with their share in percent; most first."""
         order = np.argsort(-self.images.share, kind="stable")[:TOLD]
         return {
             vocabulary.token(int(i)): 100 * float(self.images.share[i])
             for i in order
-            if self.images.share[i] >= share
+            if self.images.share[i] >= UBIQUITOUS
         }
 
     def to_dict(self, vocabulary: Vocabulary) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from .measure import Retrieval, measure_encoded
 from .nouns import nouns_of
 from .pairs import Pairs
 from .probe import Probe, probe, split
-from .protocols import Encoded, Encoder, text_encoder
+from .protocols import Encoded, Encoder
 from .retrieval import NAMES, Recalls, resampled
 from .sparsity import sparsity
 from .vectors import Vectors, is_sparse, stack
@@ -111,7 +111,7 @@ def make_row(
         found |= _captioned(name, encoder, captioned, tokens, tell, like)
     if classes is not None:
         found |= _classes(name, encoder, classes, tokens, seed, tell, like)
-    return Row(name, encoder.fingerprint, text_encoder(encoder), **found)
+    return Row(name, encoder.fingerprint, encoder.text_encoder, **found)
 
 
 def _captioned(

@@ -47,6 +47,7 @@ class MaskText:
     def encode_images(self, batch: NDArray[np.uint8]) -> Sequence[TokenWeights]:
         return self._encoder.encode_images(batch)
 
-    def encode_texts(self, texts: Sequence[str]) -> list[TokenWeights]:
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> list[TokenWeights]:
+        """A mask has no prompt: prompted changes nothing."""
         found = [sorted(set(self._cut.encode(text))) for text in texts]
         return [TokenWeights(ids, np.ones(len(ids), np.float32)).unit() for ids in found]

@@ -17,7 +17,6 @@ from .config import TextConfig as TextConfig
 from .config import TowerConfig as TowerConfig
 from .dual_encoder import DualEncoder as DualEncoder
 from .dual_encoder import build as build
-from .dual_encoder import similarity as similarity
 from .files import fingerprint as fingerprint
 from .files import from_pretrained as from_pretrained
 from .files import save_pretrained as save_pretrained

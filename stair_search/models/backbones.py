@@ -71,11 +71,11 @@ def image_backbone(
     return ImageBackbone(config, ImageTower(config, network))
 
 
-def text_backbone(name: str, weights: bool = True) -> TextBackbone:
-    """A text tower over BERT's vocabulary; weights: False for random ones. Raises ModelError."""
+def text_backbone(name: str) -> TextBackbone:
+    """A text tower over BERT's vocabulary, with its weights. Raises ModelError."""
     folder = _minilm() if name == "minilm" else _folder(name, "text", TEXT_NAMES)
     tokens = read_wordpiece(folder)
-    config, network = network_transformers.published_texts(folder, weights)
+    config, network = network_transformers.published_texts(folder)
     tower = TextTower(config, network)
     rows = tower.embeddings.num_embeddings
     if rows != len(tokens):

@@ -103,7 +103,10 @@ class ImageConfig:
 class TextConfig:
     """tower and head, or a table. length: most tokens of a text, [CLS] and [SEP] among them.
 
-    prompt: put before a text where it is asked for; the paper does so when it evaluates.
+    prompt: put before a caption or question that is encoded, as the paper does when it evaluates
+    retrieval. Training puts none before its captions, and what is no caption has none either: a
+    text that a template of zero-shot classification made, a token of the vocabulary. A table takes
+    none.
     """
 
     tower: TowerConfig | None = None

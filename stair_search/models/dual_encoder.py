@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from stair_search.errors import ModelError
 from stair_search.pixels import prepare_image
@@ -33,7 +32,7 @@ LARGEST_SCALE = 100.0
 
 
 class DualEncoder(nn.Module):
-    """See `build`. The vectors that come out have any length; see `similarity`.
+    """See `build`. The vectors that come out have any length and are compared by cosine.
 
     config; tokens: the vocabulary; outputs: int64 [o], the vocabulary ids of the columns that token
     heads and tables give (None of a dense model).
@@ -127,10 +126,12 @@ class DualEncoder(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Ids int64 [b, t] and mask bool [b, t]; longer texts are cut to the model's length.
 
-        prompt: put before each text; None for the model's own.
+        prompt: put before each text; None for the model's own (see `TextConfig`).
         """
-        before = self.config.text.prompt if prompt is None else prompt
-        return self._tokeniser([before + text for text in texts])
+        if prompt is None:
+            # to a table the prompt's words are words as any other: each text would ask for them
+            prompt = "" if self.text_tower is None else self.config.text.prompt
+        return self._tokeniser([prompt + text for text in texts])
 
     def text_states(self, ids: torch.Tensor, mask: torch.Tensor) -> States | None:
         """The tower alone; None where there is none."""
@@ -273,8 +274,3 @@ def _output_ids(
     if len(ids) == vocabulary and not bool((ids == torch.arange(vocabulary)).all()):
         raise ModelError("outputs: where all ids come out they have their own order, or are None")
     return ids
-
-
-def similarity(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Cosine of each row of a [n, o] with each of b [m, o], [n, m]; 0 for a row of zeros."""
-    return functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T

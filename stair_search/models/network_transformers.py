@@ -145,10 +145,10 @@ def published_images(
     return image, TransformersImages(network, image.size)
 
 
-def published_texts(folder: Path, weights: bool) -> tuple[TowerConfig, Any]:
+def published_texts(folder: Path) -> tuple[TowerConfig, Any]:
     """The text network in a folder as transformers saves it. Raises ModelError."""
     config = _tower_config(_read_configuration(folder))
-    return config, _read_network(folder, config) if weights else random_network(config)
+    return config, _read_network(folder, config)
 
 
 def _read_configuration(folder: Path) -> Any:

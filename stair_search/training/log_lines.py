@@ -49,6 +49,13 @@ def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of a log that `cut_log` has been over, or that was not stopped."""
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def cut_log(file: Path, step: int) -> float:
     """Takes off what was logged after a step, and a line that was not finished.
 

@@ -16,18 +16,21 @@ Axes: n photos or captions, p positions, h hidden, w width of e, o outputs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from stair_search.errors import UsageError
+from stair_search.models.dual_encoder import DualEncoder
 from stair_search.models.text_table import TextTable
 from stair_search.models.token_head import TokenHead
 
-from .samples import Words
+from .recipe import Recipe
+from .samples import Samples, Words
 
 STRENGTH = 3840.0
 """r, for standardised states; of 960 to 15,360 the best in a trial of the starter."""
@@ -51,6 +54,35 @@ EXPANSION = 0.5
 """Of the regression: a text is at first rather its own words than what they imply."""
 
 LEAST_OWN = 0.05
+
+
+def start_heads(
+    model: DualEncoder,
+    recipe: Recipe,
+    samples: Samples,
+    owner: Sequence[int],
+    tell: Callable[[str], None],
+) -> None:
+    """Heads and tables of a new model; an image side that was given stays what it is.
+
+    owner: of each caption, the photo. Raises UsageError where a tower is trained in some stage.
+    """
+    model.cpu()  # frozen towers may have been asked on a GPU
+    words = samples.words
+    if words is None:
+        return  # a dense model
+    heads: list[tuple[nn.Module | None, Callable[[], Tensor | None], Sequence[int] | None]] = []
+    if recipe.model.image.of is None:
+        heads.append((model.image_head, samples.photos.means, None))
+    heads.append((model.text_head, samples.texts.means, owner))
+    for head, means, owners in heads:
+        if isinstance(head, TokenHead):
+            if (states := means()) is None:
+                raise UsageError("model.ridge: both towers have to be frozen in all stages")
+            tell("a ridge regression onto the captions' words, where the heads start")
+            start_at_ridge(head, states, word_targets(head, words, owners))
+    if (table := model.text_table) is not None and table.config.kind != "mask":
+        start_table(table, samples.texts.ids, words, owner)
 
 
 def word_targets(head: TokenHead, words: Words, owner: Sequence[int] | None) -> Tensor:

@@ -8,7 +8,6 @@ last bit on the same machine, as if it had not been.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,14 +18,25 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import Sampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from stair_search.errors import TrainingError
 
+from .bad_batch import keep_batch
+from .callbacks import Board, Line
+from .checkpoints import (
+    KEPT,
+    PREFIX,
+    WEIGHTS,
+    changing,
+    last_checkpoint,
+    load_optimiser,
+    save_optimiser,
+)
 from .data import Data, scrambled
-from .log_lines import cut_log, finite, flat, said
+from .log_lines import cut_log, finite, flat, read_log
 from .losses import processes
+from .optimiser import optimiser
 from .recipe import Recipe, Stage
 from .samples import Batch, Samples
 from .schedules import quadratic_growth
@@ -34,11 +44,6 @@ from .step import Step, Stepped
 from .watch import Validator, collapse
 
 Tell = Callable[[str], None]
-
-WEIGHTS = "model.safetensors"
-PREFIX = "checkpoint-"
-KEPT = 2
-"""Checkpoints: the last, and the one before it."""
 
 
 class _From(Sampler[int]):
@@ -81,6 +86,7 @@ class StageTrainer(Trainer):
         self._sums: dict[str, torch.Tensor] = {}
         self._seen: torch.Tensor | None = None
         self._since = 0
+        self._terms: dict[str, torch.Tensor] = {}
         self.last_loss = float("nan")
         self._resumed = self._validated = 0
         arguments = _arguments(recipe, stage, samples, folder, device)
@@ -92,7 +98,7 @@ class StageTrainer(Trainer):
             args=arguments,
             train_dataset=samples,
             data_collator=_same,
-            callbacks=[_Board(board), _Line(tell, stage, number, len(recipe.stages))],
+            callbacks=[Board(board), Line(tell, stage, number, len(recipe.stages))],
         )
         self.remove_callback(PrinterCallback)
         self._validator = validator(self.args.device) if validator else None
@@ -111,6 +117,9 @@ class StageTrainer(Trainer):
         self._resumed = int(checkpoint.name.removeprefix(PREFIX)) if checkpoint else 0
         if self.is_world_process_zero():
             self._before = cut_log(self._log_file, self._resumed)
+            # where no step is left to do, as it was logged
+            losses = [line["loss"] for line in read_log(self._log_file) if "loss" in line]
+            self.last_loss = losses[-1] if losses else self.last_loss
         self._started = time.monotonic()
         self._validated = self._resumed
         if checkpoint:
@@ -125,15 +134,21 @@ class StageTrainer(Trainer):
         places = np.array([self.state.global_step], np.int64)
         salt = 100 + self._number * 1_000_003 + self.args.process_index
         torch.manual_seed(int(scrambled(self._recipe.seed, places, salt)[0] >> np.uint64(1)))
-        return super().training_step(model, inputs, *rest, **named)
+        loss = super().training_step(model, inputs, *rest, **named)
+        # before the optimiser takes them: weights and later checkpoints would be lost as well
+        gradients = [one.grad for one in self._step.parameters() if one.grad is not None]
+        if not bool(torch.isfinite(nn.utils.get_total_norm(gradients))):
+            raise self._no_number("a gradient", inputs)
+        return loss
 
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, **_: Any
     ) -> Any:
         self._step.at = self.state.global_step
         stepped: Stepped = model(inputs)
+        self._terms = stepped.terms
         if not bool(torch.isfinite(stepped.loss)):
-            raise self._no_number(inputs, stepped)
+            raise self._no_number("the loss", inputs)
         self._sum("loss", stepped.loss.detach())
         for name, value in stepped.terms.items():
             self._sum(name, value)
@@ -226,34 +241,18 @@ class StageTrainer(Trainer):
             with self._log_file.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(finite(line)) + "\n")
 
-    def _no_number(self, inputs: Batch, stepped: Stepped) -> TrainingError:
+    def _no_number(self, what: str, inputs: Batch) -> TrainingError:
         """Keeps the batch, and says where."""
-        from safetensors.torch import save_file
-
-        folder = self._folder / "bad-batch"
-        folder.mkdir(exist_ok=True)
         step = self.state.global_step + 1
-        train = self._data.train
-        pairs = [
-            {"photo": str(train.photos[photo]), "caption": train.captions[caption]}
-            for photo, caption in zip(
-                inputs["photo"].tolist(), inputs["caption"].tolist(), strict=True
-            )
-        ]
-        terms = {name: value.item() for name, value in stepped.terms.items()}
-        about = {"step": step, "terms": {k: repr(v) for k, v in terms.items()}, "pairs": pairs}
         name = f"step-{step}" + (f"-{self.args.process_index}" if processes() > 1 else "")
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in inputs.items()},
-            str(folder / f"{name}.safetensors"),
-        )
-        (folder / f"{name}.json").write_text(json.dumps(about, indent=1, ensure_ascii=False))
+        terms = {key: value.item() for key, value in self._terms.items()}
+        file = keep_batch(self._folder / "bad-batch", name, inputs, self._data.train, step, terms)
         told = ", ".join(f"{key} {value:g}" for key, value in terms.items())
         return TrainingError(
-            f"stage {self._stage.name}, step {step}: the loss is no finite number ({told}). Its "
-            f"batch is kept in {folder / name}.json and .safetensors. Look at its photos and "
-            "captions; otherwise try a lower rate, a longer warm-up, clip = 1.0 or precision "
-            "fp32, in a new run folder"
+            f"stage {self._stage.name}, step {step}: {what} is no finite number ({told}). Its "
+            f"batch is kept in {file} and .safetensors. Look at its photos and captions; "
+            "otherwise try a lower rate, a longer warm-up, clip = 1.0 or precision fp32, in a "
+            "new run folder"
         )
 
     # --- checkpoints ----------------------------------------------------------------------------
@@ -292,103 +291,19 @@ class StageTrainer(Trainer):
             )
         self._step.load_state_dict(kept, strict=False)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if self.is_world_process_zero():
+            save_optimiser(Path(output_dir), self.optimizer, self.lr_scheduler)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            load_optimiser(Path(checkpoint), self.optimizer, self.lr_scheduler)
+
     def _save_rng_state(self, output_dir: str) -> None:
         """None is needed, see `training_step`."""
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         """As above."""
-
-
-class _Board(TrainerCallback):
-    """TensorBoard, on the first process."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._writer: Any = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.is_world_process_zero:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._writer = SummaryWriter(str(self._folder), purge_step=state.global_step + 1)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        for name, value in (logs or {}).items():
-            if self._writer is not None and isinstance(value, int | float):
-                self._writer.add_scalar(name, value, state.global_step)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-class _Line(TrainerCallback):
-    """A line for people at each log."""
-
-    def __init__(self, tell: Tell, stage: Stage, number: int, stages: int) -> None:
-        self._tell, self._stage = tell, stage
-        self._head = f"stage {number} of {stages}, {stage.name}"
-        self._warned: set[str] = set()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-        if not (state.is_world_process_zero and logs):
-            return
-        self._tell(f"{self._head}: step {state.global_step} of {self._stage.steps}, {said(logs)}")
-        for warning in logs.get("warnings", ()):
-            what = re.sub(r"[\d.]+", "", warning)  # its figures change from line to line
-            if what not in self._warned:
-                self._warned.add(what)
-                self._tell(f"Warning: {warning}")
-
-
-def changing(step: Step) -> dict[str, torch.Tensor]:
-    """What a checkpoint holds: the state of all modules but those of towers that are frozen."""
-    model = step.model
-    towers = {"image_tower": model.image_tower, "text_tower": model.text_tower}
-    frozen = tuple(
-        f"model.{name}."
-        for name, tower in towers.items()
-        if tower is not None and not any(one.requires_grad for one in tower.parameters())
-    )
-    return {
-        name: value.detach().cpu().contiguous()
-        for name, value in step.state_dict().items()
-        if not name.startswith(frozen or ("\0",))
-    }
-
-
-def optimiser(step: Step, stage: Stage) -> torch.optim.Optimizer:
-    """Biases, norms and the temperature do not decay; `rates` are factors on the stage's rate."""
-    parts = step.model.parts()
-    biases = {
-        id(head.bias)
-        for head in (step.model.image_head, step.model.text_head)
-        if head is not None and hasattr(head, "bias")
-    }
-    towers = parts["image_tower"] + parts["text_tower"]
-    # what comes later counts: the embeddings are mostly a tower's, too
-    kinds = dict.fromkeys(map(id, towers), "towers")
-    kinds |= dict.fromkeys(map(id, parts["embeddings"]), "embeddings")
-    kinds |= dict.fromkeys(biases, "bias")
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in step.parameters():
-        if parameter.requires_grad:
-            factor = stage.rates.get(kinds.get(id(parameter), ""), 1.0)
-            decay = stage.weight_decay if parameter.ndim > 1 else 0.0
-            groups.setdefault((factor, decay), []).append(parameter)
-    if not groups:
-        raise TrainingError(f"stage {stage.name} trains nothing: see its trains and freezes")
-    settings = [
-        {"params": parameters, "lr": stage.rate * factor, "weight_decay": decay}
-        for (factor, decay), parameters in groups.items()
-    ]
-    if stage.optimiser == "lamb":
-        from timm.optim import Lamb
-
-        # You et al. 2020; the clipping that timm adds is `clip` of the stage
-        return Lamb(settings, lr=stage.rate, max_grad_norm=None)
-    # fused: on a CPU twenty times as quick as a loop over parameters, a third of a step of `small`
-    return torch.optim.AdamW(settings, lr=stage.rate, fused=True)
 
 
 def _arguments(
@@ -422,16 +337,3 @@ def _arguments(
 
 def _same(batch: Batch) -> Batch:
     return batch
-
-
-def last_checkpoint(folder: Path, clean: bool) -> Path | None:
-    """The last whole one. clean: those that are not whole are removed."""
-    whole: list[tuple[int, Path]] = []
-    for one in folder.glob(f"{PREFIX}*"):
-        try:
-            state = json.loads((one / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-            whole.append((int(state["global_step"]), one))
-        except (OSError, ValueError, KeyError):
-            if clean:
-                shutil.rmtree(one, ignore_errors=True)
-    return max(whole)[1] if whole else None

@@ -121,6 +121,26 @@ def test_sparsity(cli: Cli, pairs: Path, package_photos: list[Path]) -> None:
     assert "100.0 % of captions'" in told and "drift" not in told
 
 
+def test_a_dense_model_is_told_before_photos_are_encoded(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sparse = load_encoder(threads=1)
+    dense = TinyDense(sparse.vocabulary)
+    monkeypatch.setattr(
+        "stair_search.encoders.load_any_encoder",
+        lambda name, **given: dense if name == "clip" else sparse,
+    )
+    (tmp_path / "captions.csv").write_text("image,caption\nbad.jpg,a dog\n")
+    (tmp_path / "bad.jpg").write_text("no photo")
+    at = ["evaluate", "sparsity", "--pairs", tmp_path / "captions.csv", "--images", tmp_path]
+    for models, message in (
+        (["--model", "clip"], "clip is a dense model: all of its dimensions are active"),
+        (["--before", "clip"], "--before clip: a dense model has no tokens"),
+    ):
+        refused = cli(*at, *models)
+        assert (refused.exit_code, refused.stdout) == (2, "") and message in refused.stderr
+
+
 def test_a_table_of_models(
     cli: Cli,
     pairs: Path,

@@ -81,6 +81,19 @@ def test_order_case_and_repetition_are_not_seen(encoder: Encoder) -> None:
     assert encoder.encode_texts(["red car, old house"]) == [once]
 
 
+def test_a_prompt_is_before_captions_alone(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "prompted")
+    about = json.loads((folder / "model.json").read_text())
+    about["text"]["prompt"] = "a photo of "
+    (folder / "model.json").write_text(json.dumps(about))
+    plain = load_encoder(threads=1, text="neural")
+    prompted = load_encoder(str(folder), threads=1, text="neural")
+    assert prompted.encode_texts(["a dog"]) == plain.encode_texts(["a photo of a dog"])
+    assert prompted.encode_texts(["a dog"], prompted=False) == plain.encode_texts(["a dog"])
+    static = load_encoder(str(folder), threads=1, text="static")
+    assert static.encode_texts(["a dog"], prompted=False) == static.encode_texts(["a dog"])
+
+
 def test_ten_thousand_words(encoder: Encoder) -> None:
     words = [t for t in encoder.vocabulary.tokens if t.isalpha()][-10_000:]
     started = time.perf_counter()

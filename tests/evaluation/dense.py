@@ -29,7 +29,7 @@ class TinyDense:
         values = batch.reshape(len(batch), -1).astype(np.float32) / 255 - 0.5
         return (values @ self._project).astype(np.float32)
 
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> NDArray[np.float32]:
         return np.stack([self._text(text) for text in texts])
 
     @staticmethod

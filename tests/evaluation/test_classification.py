@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import top_k_accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-from stair_search.encoders import Encoder
+from stair_search.encoders import DenseEncoder, Encoder, load_any_encoder
 from stair_search.errors import UsageError
 from stair_search.evaluation.classification import class_vectors, classify
 from stair_search.evaluation.encode import encode_photos
+from stair_search.evaluation.interpretability import token_vectors
 from stair_search.evaluation.probe import probe, split
 from stair_search.evaluation.vectors import stack, unit
 
@@ -48,6 +50,34 @@ def test_a_class_is_the_mean_of_its_prompts_unit_vectors(
             )
             mean = np.asarray((each.toarray() if encoder is starter else each).mean(0))
             np.testing.assert_allclose(mine, mean / np.linalg.norm(mean), atol=1e-6)
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("kind", ["stair", "clip"])
+def test_the_prompt_of_captions_is_before_neither_templates_nor_tokens(
+    kind: str, tmp_path: Path
+) -> None:
+    from stair_search.models import save_pretrained
+    from tests.models.tiny import model
+
+    encoders: list[Encoder | DenseEncoder] = []
+    for prompt in ("", "a photo of "):
+        made = model(kind)
+        made.config = replace(made.config, text=replace(made.config.text, prompt=prompt))
+        save_pretrained(made, tmp_path / f"m{len(encoders)}")
+        encoders.append(load_any_encoder(str(tmp_path / f"m{len(encoders)}"), device="cpu"))
+    plain, prompted = encoders
+
+    def dense(encoder: Encoder | DenseEncoder, *texts: str) -> np.ndarray:
+        found = stack(encoder.encode_texts(texts), len(encoder.vocabulary))
+        return np.asarray(found if kind == "clip" else found.toarray())
+
+    np.testing.assert_array_equal(dense(prompted, "dog"), dense(plain, "a photo of dog"))
+    assert not np.allclose(dense(prompted, "dog"), dense(plain, "dog"))
+    mine, theirs = (class_vectors(one, ["dog"], ("a photo of a {}.",)) for one in encoders)
+    assert abs(mine - theirs).max() == 0
+    if kind == "clip":
+        np.testing.assert_array_equal(token_vectors(plain), token_vectors(prompted))
 
 
 def test_a_class_that_says_nothing_is_nobodys(starter: Encoder) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from stair_search.errors import UsageError
+from stair_search.evaluation.encode import encode_photos
 from stair_search.evaluation.galleries import ALL, GALLERIES, Gallery, chosen, folds
-from stair_search.evaluation.measure import encode_photos, measure
+from stair_search.evaluation.measure import measure
 from stair_search.evaluation.pairs import Pairs, read_pairs
 from stair_search.evaluation.retrieval import Recalls
 

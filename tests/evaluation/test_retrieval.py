@@ -9,7 +9,8 @@ import pytest
 
 from stair_search.encoders import load_encoder
 from stair_search.errors import UsageError
-from stair_search.evaluation.measure import encode_photos, measure
+from stair_search.evaluation.encode import encode_photos
+from stair_search.evaluation.measure import measure
 from stair_search.evaluation.pairs import read_pairs
 from stair_search.evaluation.retrieval import (
     CUTS,
@@ -19,7 +20,7 @@ from stair_search.evaluation.retrieval import (
     best_ranks,
     mean_recall,
     ranks,
-    recalls,
+    ranks_of,
 )
 from stair_search.evaluation.vectors import stack
 from stair_search.tokens import TokenWeights, truncate
@@ -47,7 +48,8 @@ def test_recalls_agree_with_brute_force() -> None:
     right[np.arange(200), chance.integers(60, size=200)] = True
     rankings = np.argsort(-scores, axis=1)[:, :10].tolist()
     answers = [set(np.flatnonzero(truth).tolist()) for truth in right]
-    assert list(recalls(rankings, answers)) == pytest.approx(brute_force(scores, right))
+    found = Recalls.of(ranks_of(rankings, answers))
+    assert list(found) == pytest.approx(brute_force(scores, right))
 
 
 def of_ir_measures(scores: np.ndarray, right: np.ndarray) -> list[float]:
@@ -138,10 +140,10 @@ def test_intervals_hold_the_figures() -> None:
 
 
 def test_a_question_without_hits_is_missed_and_none_is_refused() -> None:
-    assert recalls([[], [1]], [{1}, {1}]) == Recalls(50, 50, 50)
+    assert Recalls.of(ranks_of([[], [1]], [{1}, {1}])) == Recalls(50, 50, 50)
     assert mean_recall(Recalls(0, 50, 100), Recalls(50, 50, 50)) == 50
     with pytest.raises(ValueError, match="no questions"):
-        recalls([], [])
+        Recalls.of(ranks_of([], []))
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
 from stair_search.errors import ModelError
-from stair_search.models import DualEncoder, build, similarity
+from stair_search.models import DualEncoder, build
 from stair_search.models.towers import ImageTower
 
 from .tiny import BERT, SIZE, TOKENS, config, image_config, model
@@ -28,7 +29,7 @@ def test_photos_and_texts_land_in_one_space(kind: str) -> None:
     ids, mask = one.tokenise(TEXTS)
     texts = one.encode_text(one.text_states(ids, mask), ids, mask)
     assert images.shape == texts.shape == (2, 12 if kind == "clip" else len(TOKENS))
-    cosine = similarity(images, texts)
+    cosine = cosine_similarity(images[:, None], texts[None], dim=2)
     assert cosine.shape == (2, 2) and bool((cosine.abs() <= 1 + 1e-6).all())
     assert kind == "clip" or bool((images >= 0).all() and (texts >= 0).all())
     assert bool((texts > 0).any()) or kind == "clip"
@@ -70,6 +71,13 @@ def test_a_prompt_is_put_before_and_can_be_left_out() -> None:
     plain, _ = one.tokenise(["a photo of dog"])
     prompted, _ = one.tokenise(["dog"], prompt="a photo of ")
     assert plain.tolist() == prompted.tolist()
+
+
+def test_the_models_own_prompt_is_for_a_network_not_for_a_table() -> None:
+    for kind, asked in (("stair", "a photo of dog"), ("stair-image", "dog")):
+        one = model(kind)
+        one.config = replace(one.config, text=replace(one.config.text, prompt="a photo of "))
+        assert one.tokenise(["dog"])[0].tolist() == one.tokenise([asked], "")[0].tolist()
 
 
 def test_the_embedding_is_one_table_for_both_heads() -> None:

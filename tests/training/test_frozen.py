@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 else:
     torch = pytest.importorskip("torch")
 
+from stair_search.training.optimiser import optimiser
 from stair_search.training.recipe import from_table
 from stair_search.training.ridge import start_at_ridge
 from stair_search.training.start import start
 from stair_search.training.step import chosen, is_frozen
-from stair_search.training.trainer import optimiser
 
 pytestmark = pytest.mark.train
 

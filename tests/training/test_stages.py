@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stair_search.errors import TrainingError, UsageError
+from stair_search.errors import ModelError, TrainingError, UsageError
 
 from .conftest import open_photo
 
@@ -80,9 +80,9 @@ def test_a_stage_starts_where_the_one_before_it_ended(
     finished: Result, data: Data, tiny: Tiny, go: Go, tmp_path: Path
 ) -> None:
     from stair_search.models.files import from_pretrained
-    from stair_search.training.run import _Running
+    from stair_search.training.stage import StageRun
 
-    running = _Running(
+    running = StageRun(
         tiny(), data, finished.run, 3, open_photo, tmp_path, "cpu", lambda line: None
     )
     handed = running._model().state_dict()
@@ -117,10 +117,13 @@ def test_a_finished_run_is_not_trained_again(finished: Result, data: Data, tiny:
     from stair_search.training.run import train
 
     before = finished.model.stat().st_mtime_ns
+    # as a kill between a stage's last two acts leaves it
+    (finished.run / "stages/1-masked/checkpoints/checkpoint-4").mkdir(parents=True)
     told: list[str] = []
     again = train(tiny(), data, finished.run, open_photo, tell=told.append, device="cpu")
     assert again == finished
     assert finished.model.stat().st_mtime_ns == before
+    assert not (finished.run / "stages/1-masked/checkpoints").exists()
     assert len(told) == 3 and all("already trained" in line for line in told)
 
 
@@ -141,7 +144,7 @@ def test_a_run_of_another_recipe_or_other_data_is_refused(
 def test_what_the_first_process_is_writing_is_no_other_folder(
     tiny: Tiny, data: Data, tmp_path: Path
 ) -> None:
-    from stair_search.training.run import check
+    from stair_search.training.run_folder import check
 
     (tmp_path / "run.lock").touch()
     (tmp_path / ".run.json.part").write_text("{")
@@ -164,6 +167,28 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_batch(
     assert {pair["photo"] for pair in about["pairs"]} <= {str(p) for p in data.train.photos}
     tensors = load_file(kept[0].with_suffix(".safetensors"))
     assert tensors["pixels"].shape == (8, 32, 32, 3)
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_weights_are_lost(
+    tiny: Tiny, go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stair_search.training.step import Step, Stepped
+
+    forward = Step.forward
+
+    def broken(self: Step, batch: Any) -> Stepped:
+        stepped = forward(self, batch)
+        if self.at != 2:
+            return stepped
+        # 0, with a slope of 0 times infinity
+        return stepped._replace(loss=stepped.loss + (self.model.temperature * 0).sqrt())
+
+    monkeypatch.setattr(Step, "forward", broken)
+    with pytest.raises(TrainingError, match="stage masked, step 3: a gradient is no finite"):
+        go(tiny())
+    assert (tmp_path / "run/stages/1-masked/bad-batch/step-3.json").exists()
+    monkeypatch.undo()
+    assert go(tiny()).stages[0]["finished"]
 
 
 @pytest.fixture
@@ -194,8 +219,41 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     assert "goes on after step 2" in told[0]
 
 
+def test_a_model_that_could_not_be_saved_is_saved_by_the_next_call(
+    finished: Result, tiny: Tiny, go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise ModelError("no space left")
+
+    recipe = replace(tiny(), stages=tiny().stages[:1])
+    monkeypatch.setattr("stair_search.training.stage.save_pretrained", full)
+    with pytest.raises(ModelError):
+        go(recipe)
+    monkeypatch.undo()
+    found = go(recipe).stages[0]  # no step is left to do
+    log = finished.run / "stages/1-masked/log.jsonl"
+    losses = [json.loads(line).get("loss") for line in log.read_text().splitlines()]
+    assert found["loss"] == [loss for loss in losses if loss is not None][-1]
+    assert found["validation"]
+    weights = "stages/1-masked/model/model.safetensors"
+    assert (tmp_path / "run" / weights).read_bytes() == (finished.run / weights).read_bytes()
+
+
+def test_checkpoints_hold_no_pickle(tiny: Tiny, go: Go, tmp_path: Path) -> None:
+    def stop(line: str) -> None:
+        if "step 3 of" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tiny(), tell=stop)
+    checkpoint = tmp_path / "run/stages/1-masked/checkpoints/checkpoint-2"
+    assert sorted(one.name for one in checkpoint.iterdir()) == [
+        "model.safetensors", "optimiser.safetensors", "trainer_state.json"
+    ]  # fmt: skip
+
+
 def test_a_checkpoint_that_is_not_whole_is_taken_away(tmp_path: Path) -> None:
-    from stair_search.training.trainer import last_checkpoint
+    from stair_search.training.checkpoints import last_checkpoint
 
     for name, state in (("checkpoint-2", '{"global_step": 2}'), ("checkpoint-4", '{"glob')):
         (tmp_path / name).mkdir()
@@ -207,23 +265,45 @@ def test_a_checkpoint_that_is_not_whole_is_taken_away(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_paper_runs_a_few_steps_at_reduced_size(go: Go, tiny: Tiny) -> None:
+@pytest.fixture
+def reduced(tiny: Tiny) -> Tiny:
+    """A recipe of the paper with tiny towers of the same kinds, four steps a stage."""
     image = "{library='transformers', architecture='vit', settings={hidden_size=16, "
     image += "num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, "
     image += "patch_size=8}}"
     text = "{library='transformers', architecture='bert', settings={vocab_size=30522, "
     text += "hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, "
     text += "max_position_embeddings=76}}"
-    recipe = tiny(
-        "stages.*.steps=2",
-        "batch=8",
-        "workers=0",
-        "model.image.size=32",
-        f"model.image.tower={image}",
-        f"model.text.tower={text}",
-        name="paper",
-    )
-    assert [stage["steps"] for stage in go(recipe).stages] == [2, 2, 2]
+
+    def load(name: str) -> Recipe:
+        settings = ["stages.*.steps=4", "batch=8", "workers=0", "save_every=2", "log_every=1"]
+        settings += ["stages.*.warmup=2", "model.image.size=32", f"model.image.tower={image}"]
+        if name != "paper-text-free":
+            settings.append(f"model.text.tower={text}")
+        return tiny(*settings, name=name)
+
+    return load
+
+
+@pytest.mark.parametrize("name", ["paper", "paper-clip", "paper-single-stage", "paper-text-free"])
+def test_the_paper_runs_a_few_steps_at_reduced_size(name: str, go: Go, reduced: Tiny) -> None:
+    recipe = reduced(name)
+    assert [stage["steps"] for stage in go(recipe).stages] == [4] * len(recipe.stages)
+
+
+def test_lamb_goes_on_with_the_same_losses(go: Go, reduced: Tiny, tmp_path: Path) -> None:
+    def stop(line: str) -> None:
+        if "step 3 of" in line:
+            raise KeyboardInterrupt
+
+    recipe = reduced("paper-single-stage")
+    lived = go(recipe, tmp_path / "lived")
+    with pytest.raises(KeyboardInterrupt):
+        go(recipe, tmp_path / "stopped", tell=stop)
+    stopped = go(recipe, tmp_path / "stopped")
+    assert stopped.stages[0]["loss"] == lived.stages[0]["loss"]
+    weights = [(one.model / "model.safetensors").read_bytes() for one in (lived, stopped)]
+    assert weights[0] == weights[1]
 
 
 def settings_of(name: str) -> dict[str, Any]:
@@ -242,10 +322,17 @@ def test_the_paper_is_the_paper() -> None:
         assert (stage["warmup"], stage["decay"]) == (10_000, "linear")
         assert stage["losses"]["flops_image"] == stage["losses"]["flops_text"] == 1e-3
     assert [stage["own_only"] for stage in paper["stages"]] == [True, False, False]
-    assert "image" in paper["stages"][1]["freezes"]
+    assert paper["stages"][1]["freezes"] == ["image", "embeddings"]
+    vit = paper["model"]["image"]["tower"]["settings"]
+    assert (vit["hidden_size"], vit["num_hidden_layers"], vit["patch_size"]) == (768, 12, 16)
     text = paper["model"]["text"]
     assert (text["length"], text["prompt"]) == (76, "a photo of ")
-    assert text["tower"]["settings"]["hidden_size"] == 512
+    bert = text["tower"]["settings"]
+    assert (bert["hidden_size"], bert["num_hidden_layers"], bert["num_attention_heads"]) == (
+        512,
+        12,
+        8,
+    )
     clip = settings_of("paper-clip")
     assert clip["model"]["image"]["head"]["dimensions"] == 512
     assert [stage["steps"] for stage in clip["stages"]] == [600_000]

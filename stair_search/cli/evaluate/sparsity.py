@@ -50,14 +50,19 @@ def command(
     """
     from ...evaluation.encode import encode_texts
     from ...evaluation.grounding import drift
+    from ...evaluation.protocols import is_dense
     from ...evaluation.sparsity import sparsity
     from ...evaluation.table import grounded
-    from ...evaluation.vectors import is_sparse, stack
+    from ...evaluation.vectors import stack
 
     encoder = open_model(model, text)
+    if is_dense(encoder):
+        raise UsageError(f"{model} is a dense model: all of its dimensions are active")
     earlier = None if before is None else open_model(before)
-    for other in (earlier,) if earlier else ():
-        if other.vocabulary.tokens != encoder.vocabulary.tokens:
+    if earlier is not None:
+        if is_dense(earlier):
+            raise UsageError(f"--before {before}: a dense model has no tokens")
+        if earlier.vocabulary.tokens != encoder.vocabulary.tokens:
             raise UsageError(f"--before {before}: it has another vocabulary than {model}")
     wanted = read(pairs, images, splits)
     vocabulary = encoder.vocabulary
@@ -65,12 +70,8 @@ def command(
         photos = stack(encoded(encoder, wanted.photos, line), len(vocabulary))
         captions = stack(encode_texts(encoder, wanted.captions), len(vocabulary))
         moved = None
-        if not is_sparse(photos):
-            raise UsageError(f"{model} is a dense model: all of its dimensions are active")
         if earlier is not None:
             was = stack(encoded(earlier, wanted.photos, line), len(vocabulary))
-            if not is_sparse(was):
-                raise UsageError(f"--before {before}: a dense model has no tokens")
             moved = drift(was, photos)
     told = {
         "model": encoder.fingerprint,

@@ -6,7 +6,6 @@ ends as it would have.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -14,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from stair_search import __version__
+from stair_search.encoders.folder import sha256
 from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import from_dict
 
 from ..recipe import Recipe
 from ..report.page import minutes
-from ..run import write_json
+from ..whole_file import write_json
 from .choices import Choice, Cost, Machine, Unfreeze, Wish
 from .pairs import Prepared, write_left_out, write_pairs
 
@@ -137,7 +137,7 @@ def begun(options: Options) -> Plan | None:
         raise UsageError(
             f"{out} was begun with {then}: give the same options to go on, or another --out"
         )
-    if content != _sha256(options.pairs):
+    if content != sha256(options.pairs):
         raise UsageError(
             f"{options.pairs} has changed since {out} was begun: give another --out to start anew"
         )
@@ -162,12 +162,7 @@ def begin(options: Options, planned: Plan) -> None:
     told = {
         "version": __version__,
         "options": options.to_dict(),
-        "pairs_sha256": _sha256(options.pairs),
+        "pairs_sha256": sha256(options.pairs),
         "plan": planned.to_dict() | {"recipes": [recipe.to_dict() for recipe in planned.recipes]},
     }
     write_json(out / MARKER, told)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -7,7 +7,6 @@ read too.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import random
@@ -20,6 +19,8 @@ from typing import NamedTuple
 
 from stair_search.errors import UsageError
 from stair_search.evaluation.pairs import Row, read_rows
+
+from ..whole_file import write_csv
 
 LEAST_PHOTOS = 12
 """Below it there is nothing to measure with, and no batch that would teach anything."""
@@ -106,12 +107,12 @@ def prepare(
 
 def write_pairs(pairs: Iterable[Pair], file: Path) -> None:
     """A CSV image,caption,split; whole or not at all."""
-    _write(file, ("image", "caption", "split"), pairs)
+    write_csv(file, ("image", "caption", "split"), pairs)
 
 
 def write_left_out(left_out: Sequence[LeftOut], file: Path) -> None:
     """A CSV place,image,reason."""
-    _write(file, LeftOut._fields, left_out)
+    write_csv(file, LeftOut._fields, left_out)
 
 
 def summary(left_out: Sequence[LeftOut]) -> list[str]:
@@ -122,17 +123,6 @@ def summary(left_out: Sequence[LeftOut]) -> list[str]:
         f"{count} rows: {reason} (first: {first[reason].image or first[reason].place})"
         for reason, count in counts.most_common()
     ]
-
-
-def _write(file: Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    beside = file.with_name(f".{file.name}.part")
-    with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as lines:
-        writer = csv.writer(lines)
-        writer.writerow(names)
-        writer.writerows(rows)
-        lines.flush()
-        os.fsync(lines.fileno())
-    beside.replace(file)
 
 
 def _rows(rows: Iterable[Row]) -> tuple[list[Row], list[LeftOut]]:

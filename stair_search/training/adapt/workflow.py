@@ -25,6 +25,7 @@ from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.pairs import Pairs
 
 from ..data import Data, read_data
+from ..processes import world_size
 from ..recipe import Recipe
 from ..run import train
 from ..views import OpenPhoto
@@ -154,7 +155,7 @@ def _check(options: Options) -> None:
     """What can be told before any photo is opened."""
     from stair_search.models.backbones import image_backbone, text_backbone
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if world_size() > 1:
         raise UsageError(
             "adapt runs as one process: for several GPUs write a recipe and start "
             "`accelerate launch -m stair_search.cli train RECIPE`"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from stair_search.encoders.folder import MODEL_FILE, TEXT_FILES, Source, open_folder
+from stair_search.encoders.folder import MODEL_FILE, TEXT_FILES, Source, open_folder, sha256
 from stair_search.encoders.package_file import package_file
 from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import ModelConfig
@@ -103,10 +102,7 @@ def write(
             with (part / TEXT_FILES["static"]).open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **static.arrays())
         (part / "vocab.txt").write_text("\n".join(tokens) + "\n", "utf-8", newline="\n")
-        files = {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(part.iterdir())
-        }
+        files = {path.name: sha256(path) for path in sorted(part.iterdir())}
         told = json.dumps(about | {"files": files}, indent=2)
         (part / MODEL_FILE).write_text(told + "\n", "utf-8")
         open_folder(str(part))  # refuses what `load_encoder` would

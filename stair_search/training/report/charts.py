@@ -13,6 +13,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 320, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 22
 MOST_POINTS = 160
+MOST_BINS = 24
 
 Points = Sequence[tuple[float, float]]
 
@@ -108,12 +109,12 @@ def line_chart(
     )
 
 
-def histogram(title: str, values: Sequence[int], bins: int = 24) -> Histogram | None:
+def histogram(title: str, values: Sequence[int]) -> Histogram | None:
     """How many of the whole numbers fall where; bins of one width from zero to the largest."""
     if not values:
         return None
     most = max(max(values), 1)
-    width = max(1, math.ceil((most + 1) / bins))
+    width = max(1, math.ceil((most + 1) / MOST_BINS))
     counts = [0] * (most // width + 1)
     for value in values:
         counts[value // width] += 1

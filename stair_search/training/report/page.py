@@ -226,7 +226,10 @@ def _obeyed(letter: str) -> bool:
 
 def _compared(ours: Interval, theirs: Interval) -> str:
     difference = ours.value - theirs.value
-    how = f"The dense model beside it, of the same data and steps, has {theirs.value:.1f} % there"
+    how = (
+        "The dense model beside it, of the same data and steps, which taught it in its last stage, "
+        f"has {theirs.value:.1f} % there"
+    )
     if ours.low > theirs.high or ours.high < theirs.low:
         return f"{how}: {abs(difference):.1f} points {'less' if difference > 0 else 'more'}."
     return f"{how}; the two intervals overlap, so that the order of the two is not certain."

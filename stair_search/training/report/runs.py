@@ -26,6 +26,7 @@ from stair_search.evaluation.pairs import Pairs
 from stair_search.models.config import from_dict
 
 from ..features import default_cache
+from ..log_lines import read_log
 from ..recipe import Stage
 from .measures import HeldOut, measure, spread
 from .page import (
@@ -149,7 +150,7 @@ def measure_runs(
                     if not isinstance(photos, np.ndarray):
                         told = encoder.vocabulary.to_dict(photos[photo])
                         tokens[place][name] = dict(list(told.items())[:KEPT_TOKENS])
-            about, log = _json(folder / "stage.json"), _log(folder / "log.jsonl")
+            about, log = _json(folder / "stage.json"), read_log(folder / "log.jsonl")
             stages.append(
                 _stage(name, series, dense, about, _settings(recipe, wanted), log, measures)
             )
@@ -314,19 +315,6 @@ def _json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
     return found
-
-
-def _log(file: Path) -> list[dict[str, Any]]:
-    """What a resumed stage wrote twice counts as it was written last."""
-    found: dict[tuple[float, bool], dict[str, Any]] = {}
-    if file.is_file():
-        for line in file.read_text("utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # the line at which a run was killed
-            found[entry["step"], "validation" in entry] = entry
-    return [found[key] for key in sorted(found)]
 
 
 def _leaves(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -68,13 +68,15 @@ def text_vectors(
     cache: Path | None,
     tell: Tell,
     own_only: bool = False,
+    prompted: bool = True,
 ) -> Encoded:
     """What `encode_texts` returns; with own_only the weights of a text's own tokens alone (Eq. 8).
 
-    cache: None where the tower was trained, or is none.
+    prompted: after the model's prompt, see `TextConfig`. cache: None where the tower was trained,
+    or is none.
     """
     (model, device), total = encoder.states, len(texts)
-    captions, states = tokenised(model, texts, None), None
+    captions, states = tokenised(model, texts, None if prompted else ""), None
     if cache is not None and model.text_tower is not None:
         states = text_states(model, captions.ids, cache, tell, device)
     source = Texts(captions, states)

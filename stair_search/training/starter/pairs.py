@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from ..whole_file import write_csv
 
 DATA_SETS = ("flickr8k", "coco-captions")
 
@@ -15,13 +17,12 @@ def write_pairs(data: Path, file: Path, names: Sequence[str] = DATA_SETS) -> Pat
     data: holds a folder a set, with captions.csv (image, caption, split) and images/.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out)
-        writer.writerow(["image", "caption", "split"])
+
+    def rows() -> Iterator[tuple[str, str, str]]:
         for name in names:
-            with (data / name / "captions.csv").open(encoding="utf-8", newline="") as rows:
-                for row in csv.DictReader(rows):
-                    photo = f"{name}/images/{row['image']}"
-                    writer.writerow([photo, row["caption"], row["split"]])
-    return part.replace(file)
+            with (data / name / "captions.csv").open(encoding="utf-8", newline="") as lines:
+                for row in csv.DictReader(lines):
+                    yield f"{name}/images/{row['image']}", row["caption"], row["split"]
+
+    write_csv(file, ("image", "caption", "split"), rows())
+    return file
