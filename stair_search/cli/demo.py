@@ -173,13 +173,13 @@ def _name(uri: str) -> str:
 def _thumbnail(uri: str) -> str:
     """Empty where the photo has gone since it was indexed."""
     from ..ingest.decode import decode
-    from ..ingest.files import read
-    from ..ingest.photo import PhotoError
+    from ..ingest.photo import PhotoError, Place
+    from ..ingest.reading.local import read
     from .demo_page import thumbnail
 
     path = path_of(uri)
     try:
-        return thumbnail(decode(read(path).data)) if path else ""
+        return thumbnail(decode(read(Place(path)).data)) if path else ""
     except PhotoError:
         return ""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 stair-search ingest ~/Pictures
 stair-search ingest holidays/ cat.jpg --captions captions.csv --index holidays
+stair-search ingest shards/ list.ndjson --columns columns.toml --allow-host '*.example.org'
 stair-search ingest photos.csv --url https://search.example.org:9200 --executor ray
 stair-search ingest ~/Pictures --dry-run
 """
@@ -31,7 +32,29 @@ stair-search ingest ~/Pictures --dry-run
 @click.option(
     "--captions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV image,caption,…: its further columns become fields.",
+    help="CSV or NDJSON of image,caption,…: its further columns become fields.",
+)
+@click.option(
+    "--columns",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file that names the columns of lists and tar files, and their types.",
+)
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file of tokens that may not enter the index, and why; or weigh more, or less.",
+)
+@click.option(
+    "--allow-host",
+    "allow_hosts",
+    multiple=True,
+    metavar="HOST",
+    help="Web addresses in lists: these hosts alone; *.example.org for all below it. Repeatable.",
+)
+@click.option(
+    "--allow-private-addresses",
+    is_flag=True,
+    help="Web addresses in lists may lead into private networks and this machine.",
 )
 @model_option("The model that encodes the photos.")
 @click.option(
@@ -47,6 +70,19 @@ stair-search ingest ~/Pictures --dry-run
     help="Folder of the job's ledger and report.  [default: follows from sources, URL, index and "
     "model]",
 )
+@click.option(
+    "--max-docs-per-second",
+    "documents_per_second",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="N",
+    help="Write no faster than this.",
+)
+@click.option(
+    "--load-settings",
+    is_flag=True,
+    help="No refresh and no replicas while writing, as for an index that ingest makes itself; both "
+    "are put back.",
+)
 @field_options
 @click.option("--dry-run", is_flag=True, help="Find and check the photos, write nothing.")
 @destination_options
@@ -57,9 +93,15 @@ def command(
     ctx: click.Context,
     sources: tuple[str, ...],
     captions: Path | None,
+    columns: Path | None,
+    policy: Path | None,
+    allow_hosts: tuple[str, ...],
+    allow_private_addresses: bool,
     model: str,
     executor: str,
     job: Path | None,
+    documents_per_second: float | None,
+    load_settings: bool,
     fields: Fields,
     dry_run: bool,
     destination: Destination,
@@ -67,7 +109,8 @@ def command(
 ) -> None:
     """Put photos into an index.
 
-    A SOURCE is a folder, a photo, or a CSV file of image,caption,…. A missing index is made.
+    A SOURCE is a folder, a photo, a tar file (WebDataset's shards too), or a list: a CSV file of
+    image,caption,… or NDJSON, whose images are files or web addresses. A missing index is made.
     The same command again takes up where the last one ended, and skips photos that have not
     changed. One bad photo costs that photo alone: it is listed in the job's folder, and the
     exit code is 1.
@@ -81,9 +124,15 @@ def command(
         index=destination.index,
         model=model,
         captions=captions,
+        columns=columns,
+        policy=policy,
+        allow_hosts=allow_hosts,
+        allow_private=allow_private_addresses,
         fields=fields,
         executor="ray" if executor == "ray" else "local",
         folder=job,
+        documents_per_second=documents_per_second,
+        load_settings=load_settings,
         dry_run=dry_run,
     )
     with destination.open() as engine, ProgressLine() as progress:

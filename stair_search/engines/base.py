@@ -89,6 +89,12 @@ class Engine(Protocol):
     def uuid(self, index: str) -> str:
         """Changes when an index is made anew under the same name."""
 
+    def settings(self, index: str) -> dict[str, Any]:
+        """What was set of the index, by name ("refresh_interval"); what was not has its default."""
+
+    def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
+        """Sets some of them; None puts one back to its default."""
+
     def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
         """Writes documents in one request, an outcome for each in their order (upsert)."""
 
@@ -113,8 +119,12 @@ class Engine(Protocol):
 
     def count(self, index: str) -> int: ...
 
-    def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every document's id with these fields, as of the moment of the call."""
+    def scan(
+        self, index: str, fields: Sequence[str], query: Query | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every document's id with these fields, as of the moment of the call. query: only those
+        that match it.
+        """
 
     def refresh(self, index: str) -> None:
         """Makes what was written findable."""

@@ -16,8 +16,13 @@ import tenacity
 from stair_search.engines.base import Document, Engine, Outcome, RequestError
 from stair_search.errors import DestinationError
 
+from .limit import Limit, Throttle
+
 LATER = frozenset({0, 409, 429, 502, 503, 504})
 """What may pass later. 0: no answer came; 409: what got none is still being written."""
+
+BUSY = LATER - {409}
+"""What means that less is to be asked."""
 
 HALVE = frozenset({400, 413})
 """A request that is too large, or holds a document that spoils it: its halves are sent."""
@@ -26,17 +31,28 @@ EVERYWHERE = frozenset({401, 403, 404})
 """What is refused so concerns the index or the user, not one document."""
 
 
+class Pace:
+    """How fast a job may write, over all of its requests."""
+
+    def __init__(self, requests: int, documents_per_second: float | None) -> None:
+        self.limit, self.throttle = Limit(requests), Throttle(documents_per_second)
+
+
 class _BusyError(Exception):
     """Not taken now."""
 
 
 class _Sent(NamedTuple):
-    """What became of a request: outcomes, what to send again and why, what ends the run."""
+    """What became of a request: outcomes, what to send again and why, what ends the run.
+
+    waited: seconds for its turn, in which the engine was not asked.
+    """
 
     done: list[Outcome]
     later: list[Document]
     why: str = ""
     error: DestinationError | None = None
+    waited: float = 0.0
 
 
 def write(
@@ -44,6 +60,7 @@ def write(
     index: str,
     documents: Sequence[Document],
     *,
+    pace: Pace,
     retry_seconds: float,
     stop: threading.Event,
 ) -> Iterator[list[Outcome]]:
@@ -71,8 +88,9 @@ def write(
     try:
         for attempt in tries:
             with attempt:  # keeps the error for the next turn, so that what is done comes first
-                sent = _send(engine, index, pending)
+                sent = _send(engine, index, pending, pace, stop)
                 pending = sent.later
+                since += sent.waited
                 if sent.done:
                     since = time.monotonic()
                 if pending and not sent.error:
@@ -90,31 +108,48 @@ def write(
         ) from None
 
 
-def _send(engine: Engine, index: str, documents: list[Document]) -> _Sent:
+def _send(
+    engine: Engine, index: str, documents: list[Document], pace: Pace, stop: threading.Event
+) -> _Sent:
     """One request, more where it must be halved."""
+    started = time.monotonic()
+    pace.throttle.wait(len(documents), stop)
+    waited = 0.0
     try:
-        answers = engine.bulk(index, documents)
+        with pace.limit.turn(stop) as turn:
+            waited = time.monotonic() - started
+            try:
+                answers = engine.bulk(index, documents)
+            except RequestError as error:
+                if error.status in BUSY:
+                    turn.refused()
+                raise
+            if any(answer.status in BUSY for answer in answers):
+                turn.refused()
+            else:
+                turn.answered(len(documents))
     except RequestError as error:
         if error.status in LATER:
-            return _Sent([], documents, str(error))
+            return _Sent([], documents, str(error), waited=waited)
         if error.status not in HALVE:
             return _Sent([], [], error=error)
         if len(documents) == 1:
             return _Sent([Outcome(documents[0].id, error.status, str(error))], [])
         middle = len(documents) // 2
-        first = _send(engine, index, documents[:middle])
+        first = _send(engine, index, documents[:middle], pace, stop)
         if first.error:
             return first
-        second = _send(engine, index, documents[middle:])
+        second = _send(engine, index, documents[middle:], pace, stop)
         return _Sent(
             first.done + second.done,
             first.later + second.later,
             first.why or second.why,
             second.error,
+            first.waited + second.waited,
         )
     except DestinationError as error:
         return _Sent([], [], error=error)
-    return _sort(documents, answers)
+    return _sort(documents, answers)._replace(waited=waited)
 
 
 def _sort(documents: list[Document], answers: list[Outcome]) -> _Sent:

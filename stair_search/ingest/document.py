@@ -13,6 +13,7 @@ from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary, escape
 
 from .photo import Photo
+from .policy import Policy
 
 STRONGEST = 16
 """Tokens kept as keywords, for facets."""
@@ -54,9 +55,11 @@ def document(
     )
 
 
-def columns_hash(photo: Photo, fields: Fields) -> str:
-    """Changes with what the source says of a photo and with the names it is stored under."""
-    told = [photo.uri, photo.columns, fields.to_dict()]
+def columns_hash(photo: Photo, fields: Fields, policy: Policy) -> str:
+    """Changes with what the source says of a photo, with the names it is stored under, and with
+    what a policy does to its tokens.
+    """
+    told = [photo.uri, photo.columns, fields.to_dict(), policy.fingerprint]
     return hashlib.sha256(_json(told).encode()).hexdigest()[:16]
 
 

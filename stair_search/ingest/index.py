@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from stair_search.engines.base import Engine
@@ -41,9 +41,16 @@ def _place(url: str) -> str:
 
 
 def make_ready(
-    engine: Engine, job: JobSettings, encoder: Encoder, columns: Sequence[str]
+    engine: Engine,
+    job: JobSettings,
+    encoder: Encoder,
+    types: Mapping[str, str],
+    declared: Mapping[str, str],
 ) -> str | None:
     """Makes a missing index (not in a dry run); a line that says so, None where it was there.
+
+    types: of the fields beside stair-search's own; declared: of those that the user has declared,
+    which an index that is there must have so.
 
     Raises ModelError where the index holds another model's tokens or cannot hold tokens.
     """
@@ -52,10 +59,11 @@ def make_ready(
     if not engine.exists(job.index):
         if job.dry_run:
             return f"{place} would be made"
-        kinds = dict.fromkeys(columns, "keyword")
-        engine.create(job.index, index_body(engine.info.product, job.fields, kinds))
+        engine.create(job.index, index_body(engine.info.product, job.fields, types))
         return f"{place} made"
-    amiss = differences(engine.mapping(job.index), index_body(engine.info.product, job.fields))
+    amiss = differences(
+        engine.mapping(job.index), index_body(engine.info.product, job.fields, declared)
+    )
     if amiss:
         raise ModelError(f"{place} cannot hold these photos: {'; '.join(amiss)}")
     others = sorted(set(engine.models(job.index, job.fields.token)) - {encoder.fingerprint})

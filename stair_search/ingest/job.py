@@ -3,6 +3,7 @@
 A job is one set of sources that goes into one index with one model. Its folder keeps
 
     settings.json   what it was told, without secrets
+    policy.toml     the policy that was in force, see `policy`
     ledger.db       one row a photo, see `ledger`
     report.json     what the last run did, see `Report`
     failures.ndjson the photos that failed in it, a line each: {"id", "uri", "reason"}
@@ -38,8 +39,13 @@ class JobSettings:
 
     sources: folders, photos and CSV files. url: the engine's; secrets in it are dropped at once,
     and the path of a SQLite file is made absolute.
-    captions: a CSV whose rows are joined to photos that are found in folders.
+    captions: a list whose rows are joined to photos that are found in folders.
+    columns, policy: TOML files, see `columns` and `policy`. allow_hosts, allow_private: of web
+    addresses, see `reading.addresses.Allowed`.
     folder: where the job keeps its things; follows from sources, url, index and model if None.
+    bulk_requests: under way at once, at most; how many is found by trying, see `limit`.
+    documents_per_second: written, at most. load_settings: change refresh interval and replicas
+    while it is filled also of an index that the job has not made itself, see `load`.
     decode_threads: None is one a CPU. retry_seconds: how long a request that the engine does not
     take now (429, 502, 503, 504, no answer) is tried again before the run gives up.
     """
@@ -49,6 +55,10 @@ class JobSettings:
     index: str = "photos"
     model: str = "starter"
     captions: Path | None = None
+    columns: Path | None = None
+    policy: Path | None = None
+    allow_hosts: tuple[str, ...] = ()
+    allow_private: bool = False
     fields: Fields = field(default_factory=Fields)
     executor: Executor = "local"
     folder: Path | None = None
@@ -57,16 +67,25 @@ class JobSettings:
     decode_threads: int | None = None
     bulk_documents: int = 128
     bulk_bytes: int = 5 * 2**20
+    bulk_requests: int = 4
+    documents_per_second: float | None = None
+    load_settings: bool = False
     retry_seconds: float = 300.0
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise UsageError("no source: name a folder, a photo or a CSV file")
+            raise UsageError("no source: name a folder, a photo, a tar file or a list")
         object.__setattr__(self, "sources", tuple(str(s) for s in self.sources))
         sqlite = self.url.startswith("sqlite:")
         url = f"sqlite:{sqlite_path(self.url)}" if sqlite else without_secrets(self.url)
         object.__setattr__(self, "url", url)
-        for name in ("encode_batch", "bulk_documents", "bulk_bytes"):
+        if sqlite:  # its file has one writer
+            object.__setattr__(self, "bulk_requests", 1)
+        if self.documents_per_second is not None and not self.documents_per_second > 0:
+            raise UsageError(
+                f"documents per second must be over 0, not {self.documents_per_second:g}"
+            )
+        for name in ("encode_batch", "bulk_documents", "bulk_bytes", "bulk_requests"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
 
@@ -89,6 +108,8 @@ class JobSettings:
         return asdict(self) | {
             "sources": [str(Path(s).absolute()) for s in self.sources],
             "captions": str(self.captions.absolute()) if self.captions else None,
+            "columns": str(self.columns.absolute()) if self.columns else None,
+            "policy": str(self.policy.absolute()) if self.policy else None,
             "folder": str(self.home),
         }
 
@@ -100,6 +121,9 @@ class JobSettings:
             | {
                 "sources": tuple(values["sources"]),
                 "captions": Path(values["captions"]) if values["captions"] else None,
+                "columns": Path(values["columns"]) if values.get("columns") else None,
+                "policy": Path(values["policy"]) if values.get("policy") else None,
+                "allow_hosts": tuple(values.get("allow_hosts", ())),
                 "fields": Fields.from_dict(values["fields"]),
                 "folder": Path(values["folder"]),
             }

@@ -20,18 +20,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stair_search.errors import DestinationError
+from stair_search.errors import DestinationError, UsageError
 
 from .photo import Photo, Result, State, printable
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS photos(
   id TEXT PRIMARY KEY, uri TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
-  size INTEGER, mtime_ns INTEGER, content_hash TEXT, columns_hash TEXT, names TEXT, model TEXT,
+  version TEXT, content_hash TEXT, columns_hash TEXT, names TEXT, model TEXT,
   decode_ms REAL, encode_ms REAL, run INTEGER NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS job(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
+
+SHAPE = 2
+"""Of these tables; raised where they change."""
 
 _SEEN = """
 CREATE TEMP TABLE IF NOT EXISTS seen_id(id TEXT PRIMARY KEY, uri TEXT) WITHOUT ROWID;
@@ -39,15 +42,15 @@ CREATE TEMP TABLE IF NOT EXISTS seen_uri(uri TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 _INDEXED = """
-INSERT INTO photos VALUES (:id, :uri, :state, NULL, :size, :mtime_ns, :content_hash, :columns_hash,
+INSERT INTO photos VALUES (:id, :uri, :state, NULL, :version, :content_hash, :columns_hash,
                            :names, :model, :decode_ms, :encode_ms, :run, :at)
-ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = NULL, size = :size,
-  mtime_ns = :mtime_ns, content_hash = :content_hash, columns_hash = :columns_hash, names = :names,
+ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = NULL,
+  version = :version, content_hash = :content_hash, columns_hash = :columns_hash, names = :names,
   model = :model, decode_ms = :decode_ms, encode_ms = :encode_ms, run = :run, at = :at
 """
 
 _UNCHANGED = """
-UPDATE photos SET state = :state, reason = NULL, size = :size, mtime_ns = :mtime_ns, run = :run,
+UPDATE photos SET state = :state, reason = NULL, version = :version, run = :run,
   at = :at WHERE id = :id
 """
 
@@ -69,8 +72,7 @@ class Entry(NamedTuple):
     """A row, as much of it as decides whether a photo must be written again."""
 
     state: State
-    size: int | None
-    mtime_ns: int | None
+    version: str | None
     content_hash: str | None
     columns_hash: str | None
     model: str | None
@@ -96,11 +98,20 @@ class Ledger:
             )
             # The temporary tables go to a file where they grow beyond SQLite's page cache.
             self._db.execute("PRAGMA temp_store = FILE")
+            (shape,) = self._db.execute("PRAGMA user_version").fetchone()
+            (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if tables and shape != SHAPE:
+                raise UsageError(
+                    f"the ledger {self._place} was written by another version of stair-search: "
+                    "name another --job; its photos are then written anew"
+                )
             if not read_only:
                 # After a power cut the last transactions may be gone, never half there: those
                 # photos are encoded again.
                 self._db.executescript(
-                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + _TABLES
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+                    + _TABLES
+                    + f"PRAGMA user_version = {SHAPE};"
                 )
             self._db.executescript(_SEEN)
         except sqlite3.Error as error:
@@ -112,10 +123,20 @@ class Ledger:
         self._db.close()
 
     def about(self, key: str) -> str | None:
-        """A fact on the whole job: "index_uuid", "run"."""
+        """A fact on the whole job: "index_uuid", "run"; "made": the UUID of an index that the job
+        has made and not filled yet; "load": see `load`.
+        """
         with self._lock:
             row = self._db.execute("SELECT value FROM job WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
+
+    def note(self, key: str, value: str | None) -> None:
+        """Keeps such a fact; None forgets it."""
+        with self._transaction():
+            if value is None:
+                self._db.execute("DELETE FROM job WHERE key = ?", (key,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (key, value))
 
     def knows(self, index_uuid: str) -> bool:
         """Whether the rows tell of this index, and not of one that had its name before."""
@@ -154,13 +175,13 @@ class Ledger:
         """What is known of a photo."""
         with self._lock:
             row = self._db.execute(
-                "SELECT state, size, mtime_ns, content_hash, columns_hash, model, names "
+                "SELECT state, version, content_hash, columns_hash, model, names "
                 "FROM photos WHERE id = ?",
                 (id,),
             ).fetchone()
         if row is None:
             return None
-        return Entry._make((*row[:6], tuple(json.loads(row[6] or "[]"))))
+        return Entry._make((*row[:5], tuple(json.loads(row[5] or "[]"))))
 
     def record(self, results: Iterable[Result], *, model: str) -> None:
         """Final states, in one transaction."""

@@ -1,6 +1,6 @@
 """The executor for one machine: threads, with bounded room between them.
 
-    find (1) | decode (a CPU each) | encode (a CPU each) | bulk and ledger (1)
+    find (1) | decode (a CPU each) | encode (a CPU each) | bulk (several) | ledger (1)
 
 A thread a CPU with an encoder that uses one beats one thread with an encoder that uses all: nobody
 waits for anybody inside a photo.
@@ -24,8 +24,10 @@ from .stages import Executor, Run, batches, encoded, written
 def executor(run: Run) -> Iterator[Executor]:
     """Threads need no preparation."""
     cpus = os.cpu_count() or 1
-    # Batches in the encoders and as many waiting, one being packed, and a request on its way.
-    most = (2 * cpus + 1) * run.job.encode_batch + run.job.bulk_documents
+    # Batches in the encoders and as many waiting, one being packed; a request that is being filled,
+    # and those on their way.
+    requests = run.job.bulk_requests + 1
+    most = (2 * cpus + 1) * run.job.encode_batch + requests * run.job.bulk_documents
     yield Executor(partial(_execute, run, cpus), most)
 
 
@@ -36,12 +38,14 @@ def _execute(
     run.meters["decode"].workers = decoders
     run.meters["encode"].workers = cpus
 
-    def decoded(item: Work | Result) -> Prepared | Result:
+    def decoded(item: Work | Result) -> Prepared | Result | None:
         if isinstance(item, Result):
             return item
+        if run.stop.is_set():
+            return None  # for the next run; reading could take long
         started = time.perf_counter()
         try:
-            return prepare(item, run.encoder.prepare_image)
+            return prepare(item, run.reader, run.encoder.prepare_image, run.encoder.image_size)
         finally:
             run.meters["decode"].add(time.perf_counter() - started, 1)
 

@@ -14,17 +14,36 @@ from stair_search.engines.documents import LONGEST_ID
 State = Literal["indexed", "unchanged", "failed"]
 
 
+class Place(NamedTuple):
+    """Where a photo's bytes are.
+
+    address: a file's absolute path, links resolved (bytes that are no UTF-8 stand as Python's
+    surrogates), or an http(s) address; that one may be signed, so it is neither stored nor shown:
+    a photo's `uri` is. offset, length: of a part of the file, in bytes; length None is all of it.
+    version: of the file in which that part was found, see `Content`.
+    """
+
+    address: str
+    offset: int = 0
+    length: int | None = None
+    version: str | None = None
+
+    @property
+    def remote(self) -> bool:
+        return self.address.startswith(("http://", "https://"))
+
+
 class Photo(NamedTuple):
     """A photo as its source knows it.
 
-    path: absolute, links resolved; bytes that are no UTF-8 stand as Python's surrogates.
-    columns: fields for its document (caption and the CSV's further columns).
+    uri: names it in the index; of a member of a tar file, that of the file with the member's name
+    as its fragment. columns: fields for its document (caption and the CSV's further columns).
     problem: why it cannot be read, where the source already knows.
     """
 
     id: str
     uri: str
-    path: str
+    place: Place
     columns: dict[str, Any]
     problem: str | None = None
 
@@ -32,14 +51,14 @@ class Photo(NamedTuple):
 class Work(NamedTuple):
     """A photo that must be read.
 
+    version: what its place tells of it now, see `Content`; of a remote one, what it told last time.
     columns_hash: of what its source says of it, see `document`. known_hash: of its content in the
     index, where nothing but the content may have changed. gone: fields that its document has and
     its source has no more.
     """
 
     photo: Photo
-    size: int
-    mtime_ns: int
+    version: str | None
     columns_hash: str
     known_hash: str | None = None
     gone: tuple[str, ...] = ()
@@ -62,8 +81,7 @@ class Result(NamedTuple):
     photo: Photo
     state: State
     reason: str | None = None
-    size: int | None = None
-    mtime_ns: int | None = None
+    version: str | None = None
     content_hash: str | None = None
     columns_hash: str | None = None
     decode_ms: float | None = None

@@ -1,25 +1,29 @@
-"""What must be done for each photo: nothing, or read it. Looks at the file's size and time only."""
+"""What must be done for each photo: nothing, or read it. Reads no photo: a file's size and time
+tell, and what a server alone knows is left to the reading.
+"""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable, Iterator
 
 from stair_search.fields import Fields
 
 from .document import columns_hash
-from .files import check_file, why_not
 from .ledger import Ledger
-from .photo import Photo, PhotoError, Result, Work
+from .photo import Photo, PhotoError, Place, Result, Work
+from .policy import Policy
+from .reading.reader import Reader
 
 
 def plan(
     photos: Iterable[Photo],
     ledger: Ledger,
+    reader: Reader,
     *,
     model: str,
     fields: Fields,
+    policy: Policy,
     only_failed: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Work | Result]:
@@ -45,25 +49,24 @@ def plan(
             yield Result(photo, "failed", photo.problem)
             continue
         try:
-            about = os.stat(photo.path)  # noqa: PTH116 - a path may be any bytes
-            check_file(about)
-        except OSError as error:
-            yield Result(photo, "failed", why_not(photo.path, error))
-            continue
+            version = reader.version(photo.place)
         except PhotoError as error:
             yield Result(photo, "failed", str(error))
             continue
-        told = columns_hash(photo, fields)
-        work = Work(photo, about.st_size, about.st_mtime_ns, told)
+        told = columns_hash(photo, fields, policy)
+        work = Work(photo, version, told)
         if known and known.content_hash:
             if known.model == model and known.columns_hash == told:
-                same = (known.size, known.mtime_ns) == (about.st_size, about.st_mtime_ns)
-                if same and known.state != "failed":
-                    yield Result(photo, "unchanged", None, about.st_size, about.st_mtime_ns)
+                if version and version == known.version and known.state != "failed":
+                    yield Result(photo, "unchanged", None, version)
                     continue
                 work = work._replace(known_hash=known.content_hash)
+                if version is None:
+                    work = work._replace(version=known.version)
             work = work._replace(gone=tuple(set(known.names) - set(photo.columns)))
         yield work
     if only_failed:
         for name, uri in ledger.failures_not_met():
-            yield Result(Photo(name, uri, "", {}), "failed", "no source of the job has it now")
+            yield Result(
+                Photo(name, uri, Place(""), {}), "failed", "no source of the job has it now"
+            )

@@ -27,10 +27,13 @@ from stair_search.engines.base import Engine
 from stair_search.errors import DestinationError, UsageError
 from stair_search.tokens import TokenWeights
 
+from .bulk import Pace
 from .decode import prepare
 from .encoder import Encoder
 from .job import JobSettings
 from .photo import Prepared, Result, Work
+from .policy import Policy
+from .reading.reader import Reader
 from .stages import Executor, Ready, Requests, Run, batches, encode, ready, sent
 
 try:
@@ -139,14 +142,14 @@ def _pipeline(
         ray.data.from_arrow_refs(tables)
         .map_batches(
             _Encode,
-            fn_constructor_args=(run.encoder, slots, run.job.encode_batch),
+            fn_constructor_args=(run.encoder, run.reader, slots, run.job.encode_batch),
             compute=ActorPoolStrategy(size=min(count, len(tables))),
             num_cpus=1,
             **whole,
         )
         .map_batches(
             _Write,
-            fn_constructor_args=(run.encoder, run.job, writing),
+            fn_constructor_args=(run.encoder, run.job, run.policy, writing),
             compute=ActorPoolStrategy(size=1),
             num_cpus=0,
             **whole,
@@ -219,14 +222,22 @@ _WRITTEN = pa.schema(
 class _Encode:
     """Decodes the photos of a block and encodes them in batches."""
 
-    def __init__(self, encoder: Encoder, slots: Any, batch: int) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: Encoder, reader: Reader, slots: Any, batch: int) -> None:
+        self._encoder, self._reader = encoder, reader
         self._slots = slots
         self._batch = batch
 
     def __call__(self, table: Any) -> Any:
         works = table.column("work").to_pylist()
-        items = (prepare(pickle.loads(work), self._encoder.prepare_image) for work in works)
+        items = (
+            prepare(
+                pickle.loads(work),
+                self._reader,
+                self._encoder.prepare_image,
+                self._encoder.image_size,
+            )
+            for work in works
+        )
         rows: list[dict[str, Any]] = []
         for photos, final in batches(items, self._batch):
             rows += [{"result": pickle.dumps(result)} for result in final]
@@ -258,11 +269,14 @@ class _Encode:
 class _Write:
     """Makes documents of a block and writes them."""
 
-    def __init__(self, encoder: Encoder, job: JobSettings, connect: Callable[[], Engine]) -> None:
+    def __init__(
+        self, encoder: Encoder, job: JobSettings, policy: Policy, connect: Callable[[], Engine]
+    ) -> None:
         self._encoder = encoder
         self._vocabulary = encoder.vocabulary
-        self._job = job
+        self._job, self._policy = job, policy
         self._engine = connect()
+        self._pace = Pace(1, job.documents_per_second)
 
     def __call__(self, table: Any) -> Any:
         rows = table.to_pylist()
@@ -311,9 +325,10 @@ class _Write:
             model=self._encoder.fingerprint,
             vocabulary=self._vocabulary,
             fields=self._job.fields,
+            policy=self._policy,
             encode_ms=row["encode_ms"],
         )
 
     def _sent(self, documents: list[Ready]) -> Iterator[Result]:
-        for results in sent(self._engine, self._job, documents, threading.Event()):
+        for results in sent(self._engine, self._job, documents, self._pace, threading.Event()):
             yield from results

@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stair_search.engines.base import Engine
-from stair_search.errors import DestinationError, StairError
+from stair_search.errors import DestinationError, StairError, UsageError
 
 from . import job as jobs
+from .bulk import Pace
+from .columns import Columns, read_columns
 from .encoder import Encoder, load
 from .index import make_ready, must_be_own
 from .job import JobSettings, Progress, Report
 from .ledger import Ledger
+from .load import loading
 from .photo import Result, State, Work
 from .pipe import Background
 from .plan import plan
+from .policy import KEPT_AS, Policy, read_policy
+from .reading.addresses import Allowed
+from .reading.reader import Reader
 from .sources import Sources
 from .stages import Executor, Run
 
@@ -98,13 +104,22 @@ def _run(
     if not job.url:  # a cloud id was given instead
         job = replace(job, url=engine.info.url)
     home = job.home
-    sources = Sources(job.sources, job.captions, job.fields)
+    columns = read_columns(job.columns, job.fields) if job.columns else Columns()
+    sources = Sources(job.sources, job.captions, job.fields, columns)
+    reader = Reader(Allowed(job.allow_hosts, job.allow_private))
     if (home / "settings.json").exists():
         own = jobs.load(home).settings
         must_be_own(home, own, engine, engine.info.url if only_failed else job.url, job.index)
     executor = _executor(job)
     encoder = encoder or load(job.model)
-    notice = make_ready(engine, job, encoder, sources.columns)
+    if not job.policy and (home / KEPT_AS).exists():
+        raise UsageError(
+            f"job {home} has a policy: give --policy {home / KEPT_AS} to keep it, or an empty file "
+            "to give it up"
+        )
+    policy = read_policy(job.policy, encoder.vocabulary) if job.policy else Policy()
+    made = not job.dry_run and not engine.exists(job.index)
+    notice = make_ready(engine, job, encoder, sources.types, columns.types or {})
     if notice:
         tell(Progress(notice=notice))
     if job.dry_run:
@@ -114,31 +129,55 @@ def _run(
             if not engine.exists(job.index) or not ledger.knows(engine.uuid(job.index)):
                 ledger.close()
                 ledger = Ledger(None)  # a new index: all is to be written
-            return _dry_run(job, encoder, sources, ledger, only_failed)
+            return _dry_run(job, encoder, sources, ledger, reader, policy, only_failed)
         finally:
             ledger.close()
     with jobs.locked(home):
         ledger = Ledger(home)
         try:
             jobs.save(home, "settings.json", job.to_dict())
-            ledger.begin(engine.uuid(job.index))
-            state = Run(job, engine, encoder, ledger, connect=connect)
-            return _execute(state, executor, sources, tell, only_failed)
+            if job.policy:
+                jobs.save_lines(home, KEPT_AS, [job.policy.read_text("utf-8")])
+            uuid = engine.uuid(job.index)
+            ledger.begin(uuid)
+            if made:
+                ledger.note("made", uuid)
+            pace = Pace(job.bulk_requests, job.documents_per_second)
+            state = Run(job, engine, encoder, ledger, reader, pace, policy, connect=connect)
+            filling = job.load_settings or ledger.about("made") == uuid
+
+            def say(notice: str) -> None:
+                tell(Progress(notice=notice))
+
+            with loading(engine, job.index, ledger, filling, say):
+                report = _execute(state, executor, sources, tell, only_failed)
+            ledger.note("made", None)
+            return report
         finally:
             ledger.close()
 
 
 def _dry_run(
-    job: JobSettings, encoder: Encoder, sources: Sources, ledger: Ledger, only_failed: bool
+    job: JobSettings,
+    encoder: Encoder,
+    sources: Sources,
+    ledger: Ledger,
+    reader: Reader,
+    policy: Policy,
+    only_failed: bool,
 ) -> Report:
-    """Counts what would be done, by what the files' sizes and times tell. Reads no photo."""
+    """Counts what would be done, by what the files' sizes and times tell. Reads no photo, and
+    counts one that only its server knows as one to be indexed.
+    """
     started = time.monotonic()
     counts: dict[State, int] = {"indexed": 0, "unchanged": 0, "failed": 0}
     for item in plan(
         sources,
         ledger,
+        reader,
         model=encoder.fingerprint,
         fields=job.fields,
+        policy=policy,
         only_failed=only_failed,
     ):
         counts["indexed" if isinstance(item, Work) else item.state] += 1
@@ -160,8 +199,10 @@ def _execute(
     works = plan(
         sources,
         state.ledger,
+        state.reader,
         model=state.encoder.fingerprint,
         fields=job.fields,
+        policy=state.policy,
         only_failed=only_failed,
         stop=state.stop,
     )

@@ -1,4 +1,4 @@
-"""Photos from folders, single files and CSV manifests, streamed in an order that stays the same.
+"""Photos from folders, single files, tar files and lists, streamed in an order that stays.
 
 Folders are walked with everything below them, names in byte order, a folder's names at a time in
 memory. Links are followed, each folder is entered once (so a loop ends). Names that start with a
@@ -6,7 +6,8 @@ dot are left out. A file counts as a photo by its extension, or else by its firs
 is named as a source itself, or in a CSV, always counts.
 
 The id of a photo is the URI of the file behind all links, so that a photo reached in two ways is
-one document. CSV sources are taken first, because they know more of a photo than a folder does.
+one document. Lists (`manifest`) are taken first, because they know more of a photo than a folder
+does. Tar files (`shards`) are looked into, in folders too.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
 
-from .manifest import Manifest
-from .photo import Photo, id_of, uri_of
+from . import shards
+from .columns import Columns
+from .manifest import NDJSON, Manifest
+from .photo import Photo, Place, id_of, uri_of
 
 EXTENSIONS = frozenset(
     f".{name}"
@@ -42,11 +45,18 @@ _STARTS = (
 class Sources:
     """Sources that were found to be there.
 
-    columns: names of the keyword fields that CSV files among them fill.
-    Raises UsageError where one is missing or a CSV cannot be used.
+    types: field -> type of the further columns that they fill.
+    Raises UsageError where one is missing or a list cannot be used.
     """
 
-    def __init__(self, names: Sequence[str], captions: Path | None, fields: Fields) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        captions: Path | None,
+        fields: Fields,
+        columns: Columns | None = None,
+    ) -> None:
+        self._columns, self._caption = columns or Columns(), fields.caption
         self._manifests: list[Manifest] = []
         self._others: list[Path] = []
         for name in names:
@@ -57,13 +67,20 @@ class Sources:
                 raise UsageError(f"source {name!r} cannot be read: {error.strerror}") from None
             if not there:
                 raise UsageError(f"source {name!r}: there is no such file or folder")
-            if path.suffix.lower() == ".csv" and not path.is_dir():
-                self._manifests.append(Manifest(path, fields))
+            if path.suffix.lower() in (".csv", *NDJSON) and not path.is_dir():
+                self._manifests.append(Manifest(path, fields, columns))
+            elif path.name.lower().endswith(shards.PACKED):
+                raise UsageError(
+                    f"source {name!r}: photos are read where they lie in a tar file, which is not "
+                    "possible in a compressed one: unpack it to .tar (photos hardly compress)"
+                )
             else:
                 self._others.append(path)
-        self._captions = Manifest(captions, fields) if captions else None
+        self._captions = Manifest(captions, fields, columns) if captions else None
         known = [*self._manifests, *([self._captions] if self._captions else [])]
-        self.columns = sorted({column for manifest in known for column in manifest.columns})
+        self.types = dict(self._columns.types or {})
+        for manifest in known:
+            self.types |= manifest.types
 
     @property
     def captions_unused(self) -> bool:
@@ -76,6 +93,8 @@ class Sources:
         for path in self._others:
             if path.is_dir():
                 yield from self._folder(path.resolve())
+            elif path.suffix.lower() == shards.ENDING and path.is_file():
+                yield from self._shard(path.resolve())
             else:
                 yield self._photo(path.resolve(), path.name)
 
@@ -109,14 +128,22 @@ class Sources:
                     continue
                 if is_folder:
                     below.append(path)
+                elif entry.name.lower().endswith(shards.ENDING) and path.is_file():
+                    yield from self._shard(path)
                 elif is_photo(path, entry.name):
                     yield self._photo(path, os.path.relpath(entry.path, root))
             waiting += reversed(below)
 
     def _photo(self, path: Path, name: str) -> Photo:
         uri = uri_of(path)
-        photo = Photo(id_of(uri), uri, str(path), {})
+        photo = Photo(id_of(uri), uri, Place(str(path)), {})
         return self._captions.lookup(photo, name) if self._captions else photo
+
+    def _shard(self, path: Path) -> Iterator[Photo]:
+        for photo, name in shards.photos(path, EXTENSIONS, self._columns, self._caption):
+            if self._captions and not photo.problem:
+                photo = self._captions.lookup(photo, name)
+            yield photo
 
 
 def is_photo(path: Path, name: str) -> bool:
@@ -135,4 +162,4 @@ def is_photo(path: Path, name: str) -> bool:
 
 def _unreadable(path: Path, error: OSError, what: str = "") -> Photo:
     uri = uri_of(path)
-    return Photo(id_of(uri), uri, str(path), {}, f"{what}cannot be read: {error.strerror}")
+    return Photo(id_of(uri), uri, Place(str(path)), {}, f"{what}cannot be read: {error.strerror}")

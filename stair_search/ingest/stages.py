@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,9 @@ from .job import JobSettings
 from .ledger import Ledger
 from .photo import Prepared, Result, Work
 from .pipe import Meter
+from .policy import Policy
+from .reading.reader import Reader
+from .senders import Senders
 
 FLUSH_SECONDS = 2.0
 """Documents wait for their request to fill no longer than this."""
@@ -38,6 +42,9 @@ class Run:
     engine: Engine
     encoder: Encoder
     ledger: Ledger
+    reader: Reader
+    pace: bulk.Pace
+    policy: Policy
     stop: threading.Event = field(default_factory=threading.Event)
     meters: dict[str, Meter] = field(default_factory=lambda: {name: Meter() for name in STAGES})
     connect: Callable[[], Engine] | None = None
@@ -88,6 +95,7 @@ def ready(
     model: str,
     vocabulary: Vocabulary,
     fields: Fields,
+    policy: Policy,
     encode_ms: float,
 ) -> Ready | Result:
     """A photo's document, or its failure."""
@@ -98,8 +106,7 @@ def ready(
         work.photo,
         "indexed",
         None,
-        work.size,
-        work.mtime_ns,
+        work.version,
         photo.content_hash,
         work.columns_hash,
         photo.decode_ms,
@@ -107,7 +114,7 @@ def ready(
     )
     made = document(
         work.photo,
-        tokens,
+        policy.apply(tokens),
         content_hash=photo.content_hash,
         width=photo.width,
         height=photo.height,
@@ -146,14 +153,14 @@ class Requests:
 Batch = tuple[list[Prepared], list[Result]]
 
 
-def batches(items: Iterator[Prepared | Result], size: int) -> Iterator[Batch]:
-    """Photos in batches for the encoder; finished results pass beside them."""
+def batches(items: Iterator[Prepared | Result | None], size: int) -> Iterator[Batch]:
+    """Photos in batches for the encoder; finished results pass beside them, None is left out."""
     photos: list[Prepared] = []
     final: list[Result] = []
     for item in items:
         if isinstance(item, Result):
             final.append(item)
-        else:
+        elif item is not None:
             photos.append(item)
         if len(photos) >= size or len(final) >= 256:
             yield photos, final
@@ -179,6 +186,7 @@ def encoded(run: Run, batch: Batch) -> list[Ready | Result]:
                 model=run.encoder.fingerprint,
                 vocabulary=run.encoder.vocabulary,
                 fields=run.job.fields,
+                policy=run.policy,
                 encode_ms=spent / len(photos) * 1000,
             )
             for photo, tokens in zip(photos, answers, strict=True)
@@ -187,8 +195,12 @@ def encoded(run: Run, batch: Batch) -> list[Ready | Result]:
 
 
 def written(run: Run, batches: Iterator[list[Ready | Result]]) -> Iterator[list[Result]]:
-    """Writes documents in bounded requests and enters each answer into the ledger at once."""
+    """Writes documents in bounded requests, several at a time, and enters each answer into the
+    ledger at once, in the caller's thread.
+    """
     requests = Requests(run.job)
+    senders = Senders(partial(_sent, run), run.job.bulk_requests)
+    run.meters["bulk"].workers = run.job.bulk_requests
     final: list[Result] = []
     since = time.monotonic()
 
@@ -200,29 +212,44 @@ def written(run: Run, batches: Iterator[list[Ready | Result]]) -> Iterator[list[
     def send(documents: list[Ready]) -> Iterator[list[Result]]:
         nonlocal since
         since = time.monotonic()
-        answers = sent(run.engine, run.job, documents, run.stop)
-        for results in run.meters["bulk"].timed(answers, count=len):
-            yield record(results)
+        if documents:
+            yield from map(record, senders.add(documents))
 
-    for batch in batches:
-        for item in batch:
-            if isinstance(item, Result):
-                final.append(item)
-            else:
-                for full in requests.add(item):
-                    yield from send(full)
-        late = time.monotonic() - since > FLUSH_SECONDS
-        if final and (late or len(final) >= 256):
-            yield record(final)
-            final = []
-        if late:
-            yield from send(requests.rest())
-    yield record(final)
-    yield from send(requests.rest())
+    try:
+        for batch in batches:
+            for item in batch:
+                if isinstance(item, Result):
+                    final.append(item)
+                else:
+                    for full in requests.add(item):
+                        yield from send(full)
+            yield from map(record, senders.known())
+            late = time.monotonic() - since > FLUSH_SECONDS
+            if final and (late or len(final) >= 256):
+                yield record(final)
+                final = []
+            if late:
+                yield from send(requests.rest())
+        yield record(final)
+        yield from send(requests.rest())
+        yield from map(record, senders.rest())
+    finally:
+        senders.close()
+        for results in senders.known():  # what was taken is taken, whatever has ended the run
+            record(results)
+
+
+def _sent(run: Run, documents: list[Ready]) -> Iterator[list[Result]]:
+    answers = sent(run.engine, run.job, documents, run.pace, run.stop)
+    yield from run.meters["bulk"].timed(answers, count=len)
 
 
 def sent(
-    engine: Engine, job: JobSettings, documents: Sequence[Ready], stop: threading.Event
+    engine: Engine,
+    job: JobSettings,
+    documents: Sequence[Ready],
+    pace: bulk.Pace,
+    stop: threading.Event,
 ) -> Iterator[list[Result]]:
     """One request and its repetitions: what became of each photo, as it becomes known."""
     waiting = {ready.document.id: ready.result for ready in documents}
@@ -230,6 +257,7 @@ def sent(
         engine,
         job.index,
         [ready.document for ready in documents],
+        pace=pace,
         retry_seconds=job.retry_seconds,
         stop=stop,
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +13,10 @@ from stair_search.errors import DestinationError
 from . import job as jobs
 from .index import must_be_own
 from .ledger import Ledger
+from .load import put_back
 from .photo import uri_of
+
+_log = logging.getLogger(__name__)
 
 
 class Verification(NamedTuple):
@@ -54,6 +58,7 @@ def verify(folder: Path, engine: Engine) -> Verification:
     with jobs.locked(folder):
         ledger = Ledger(folder)
         try:
+            put_back(engine, settings.index, ledger, _log.warning)
             expected, missing, stale = ledger.compare(_found(engine, settings))
             ledger.mark(missing, "verify: its document is not in the index")
             ledger.mark(stale, "verify: its document is not as it was written")
@@ -67,7 +72,9 @@ def _found(
 ) -> Iterator[tuple[str, str | None, str | None, bool]]:
     """Every document of the index; own: named after a file in a folder that is the job's source."""
     fields = settings.fields
-    own = tuple(f"{uri_of(Path(s).resolve())}/" for s in settings.sources if Path(s).is_dir())
+    # what lies below a folder, and in a tar file
+    ends = ((s, "/" if Path(s).is_dir() else "#") for s in settings.sources)
+    own = tuple(f"{uri_of(Path(s).resolve())}{end}" for s, end in ends)
     try:
         engine.refresh(settings.index)
     except RequestError as error:

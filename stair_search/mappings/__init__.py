@@ -22,7 +22,7 @@ TEXT_TYPES = frozenset({"text", "match_only_text", "search_as_you_type", "annota
 STRING_TYPES = frozenset({"keyword", "wildcard", "constant_keyword"})
 WHOLE_TYPES = frozenset({"long", "integer", "short", "byte", "unsigned_long"})
 FLOAT_TYPES = frozenset({"double", "float", "half_float", "scaled_float"})
-_COLUMN_TYPES = ("keyword", "text", "boolean", "integer", "long", "float", "double")
+COLUMN_TYPES = ("keyword", "text", "boolean", "integer", "long", "float", "double")
 
 
 def index_body(
@@ -125,8 +125,8 @@ def _family(kind: str) -> str:
 
 
 def _column(name: str, kind: str) -> dict[str, Any]:
-    if kind not in _COLUMN_TYPES:
-        known = ", ".join(_COLUMN_TYPES)
+    if kind not in COLUMN_TYPES:
+        known = ", ".join(COLUMN_TYPES)
         raise UsageError(f"column {name!r} cannot have the type {kind!r}; there are: {known}")
     return dict(KEYWORD) if kind == "keyword" else {"type": kind}
 

@@ -33,6 +33,7 @@ def written(answer: Answer, ids: str, retry_seconds: float = 5.0) -> tuple[str, 
             cast(Engine, Told(answer)),
             "photos",
             [Document(one, {}) for one in ids],
+            pace=bulk.Pace(1, None),
             retry_seconds=retry_seconds,
             stop=threading.Event(),
         ):

@@ -1,22 +1,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import socket
 import struct
+import subprocess
+import sys
+import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pillow_heif
 import pytest
-from PIL import Image, ImageFile
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile
 
-from stair_search.ingest.decode import decode
-from stair_search.ingest.files import read
-from stair_search.ingest.photo import PhotoError
+from stair_search.ingest.decode import decode, prepare
+from stair_search.ingest.photo import Photo, PhotoError, Place, Prepared, Result, Work
+from stair_search.ingest.reading.addresses import Allowed
+from stair_search.ingest.reading.local import read
+from stair_search.ingest.reading.reader import Reader
+
+pillow_heif.register_heif_opener()  # to write them
+
+READER = Reader(Allowed())
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -48,6 +61,11 @@ class TestWhatIsRead:
             ("WEBP", {"lossless": True}),
             ("BMP", {}),
             ("TIFF", {}),
+            ("TIFF", {"compression": "tiff_lzw"}),
+            ("JPEG2000", {}),
+            ("PPM", {}),
+            ("AVIF", {"quality": 90}),
+            ("HEIF", {"quality": 90}),
         ],
     )
     def test_formats(self, photo: Image.Image, kind: str, options: dict[str, Any]) -> None:
@@ -73,6 +91,30 @@ class TestWhatIsRead:
     def test_broken_exif_is_no_reason_to_refuse(self, photo: Image.Image) -> None:
         data = saved(photo, "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
         assert decode(data).size == photo.size
+
+    def test_heic_is_turned_once(self, photo: Image.Image) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        lying = photo.transpose(Image.Transpose.ROTATE_90)
+        assert near(decode(saved(lying, "HEIF", quality=90, exif=exif.tobytes())), photo) < 3
+
+    def test_heic_without_its_plugin(self, photo: Image.Image, tmp_path: Path) -> None:
+        (tmp_path / "a.heic").write_bytes(saved(photo, "HEIF"))
+        script = (
+            "import sys; sys.modules['pillow_heif'] = None\n"
+            "from stair_search.ingest.decode import decode\n"
+            "from stair_search.ingest.photo import PhotoError\n"
+            "try: decode(open(sys.argv[1], 'rb').read())\n"
+            "except PhotoError as error: print(error)"
+        )
+        told = subprocess.check_output([sys.executable, "-c", script, tmp_path / "a.heic"])
+        assert told == b"HEIC needs: pip install 'stair-search[heic]'\n"
+
+    def test_cie_lab(self, photo: Image.Image) -> None:
+        rgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+        image = ImageCms.profileToProfile(photo, rgb, lab, outputMode="LAB")
+        assert image is not None
+        assert near(decode(saved(image, "TIFF")), photo) < 3
 
     def test_cmyk(self, photo: Image.Image) -> None:
         assert near(decode(saved(photo.convert("CMYK"), "JPEG", quality=95)), photo) < 5
@@ -118,6 +160,108 @@ class TestWhatIsRead:
         assert decode(saved(Image.new("RGB", (1, 9000)), "PNG")).size == (1, 9000)
 
 
+class TestLargeJpegs:
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    @pytest.mark.parametrize("progressive", [False, True])
+    def test_come_smaller(self, photo: Image.Image, mode: str, progressive: bool) -> None:
+        large = photo.resize((1600, 1200)).convert(mode)
+        data = saved(large, "JPEG", quality=95, progressive=progressive)
+        small = decode(data, 200)
+        assert small.size == (400, 300)
+        assert near(small, large.convert("RGB").resize((400, 300))) < 4
+
+    @pytest.mark.parametrize("least", [1, 99, 100, 101, 150, 300, 301, 599, 601, 9999])
+    def test_not_too_small(self, photo: Image.Image, least: int) -> None:
+        large = photo.resize((803, 601))
+        seen = decode(saved(large, "JPEG"), least)
+        assert min(seen.size) >= min(least, 601)
+        assert seen.size[0] / seen.size[1] == pytest.approx(803 / 601, rel=0.01)
+
+    def test_others_do_not(self, photo: Image.Image) -> None:
+        for kind in ("PNG", "WEBP", "TIFF", "HEIF"):
+            assert decode(saved(photo, kind), 16).size == photo.size
+
+    def test_of_several_the_first(self, photo: Image.Image) -> None:
+        other = Image.new("RGB", photo.size)
+        data = saved(photo, "MPO", save_all=True, append_images=[other])
+        assert near(decode(data, photo.height // 2), photo.resize((320, 214))) < 6
+
+    def test_cut_ones_are_refused(self, photo: Image.Image) -> None:
+        data = saved(photo, "JPEG")
+        with pytest.raises(PhotoError, match="truncated"):
+            decode(data[: len(data) // 2], 16)
+
+    @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+    def test_the_document_tells_the_whole_size(
+        self, photo: Image.Image, tmp_path: Path, orientation: int
+    ) -> None:
+        # at an eighth both sides are 51 pixels: the small photo does not say how it was turned
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / "a.jpg"
+        photo.resize((408, 403)).save(path, exif=exif)
+        seen: list[tuple[int, int]] = []
+        done = prepare(work_of(path), READER, lambda image: kept(image, seen), 16)
+        assert isinstance(done, Prepared)
+        assert seen == [(51, 51)]
+        assert (done.width, done.height) == ((403, 408) if orientation > 4 else (408, 403))
+
+
+def work_of(path: Path) -> Work:
+    return Work(Photo("a", "file:///a", Place(str(path)), {}), None, "")
+
+
+def kept(image: Image.Image, seen: list[tuple[int, int]]) -> NDArray[np.uint8]:
+    seen.append(image.size)
+    return np.zeros((16, 16, 3), np.uint8)
+
+
+class TestPrepare:
+    def test_an_encoder_that_fails_costs_the_photo(self, tmp_path: Path) -> None:
+        def refuse(image: Image.Image) -> NDArray[np.uint8]:
+            raise ValueError("too\nthin")
+
+        path = tmp_path / "a.png"
+        Image.new("RGB", (9, 9)).save(path)
+        done = prepare(work_of(path), READER, refuse, 16)
+        assert isinstance(done, Result)
+        assert done.reason == "cannot be prepared: ValueError: too thin"
+
+    def test_large_photos_come_one_at_a_time(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stair_search.ingest.decode.LARGE", 80)
+        Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+        here, most = 0, 0
+
+        def count(image: Image.Image) -> NDArray[np.uint8]:
+            nonlocal here, most
+            here += 1
+            most = max(most, here)
+            time.sleep(0.01)
+            here -= 1
+            return np.zeros((16, 16, 3), np.uint8)
+
+        with ThreadPoolExecutor(8) as pool:
+            done = list(
+                pool.map(
+                    lambda _: prepare(work_of(tmp_path / "a.png"), READER, count, 16), range(16)
+                )
+            )
+        assert all(isinstance(one, Prepared) for one in done)
+        assert most == 1
+
+    def test_no_memory(self, tmp_path: Path) -> None:
+        def eat(image: Image.Image) -> NDArray[np.uint8]:
+            raise MemoryError
+
+        path = tmp_path / "a.png"
+        Image.new("RGB", (9, 9)).save(path)
+        done = prepare(work_of(path), READER, eat, 16)
+        assert isinstance(done, Result)
+        assert done.reason == "too large: there is not enough memory for it"
+
+
 def png_claiming(width: int, height: int) -> bytes:
     def chunk(name: bytes, body: bytes) -> bytes:
         whole = name + body
@@ -150,7 +294,8 @@ class TestWhatIsRefused:
         ("data", "reason"),
         [
             (b"", "empty file"),
-            (b"hello, world\n" * 99, "not a photo: the content is none of JPEG, PNG"),
+            (b"hello, world\n" * 99, "not a photo: the content is text"),
+            (b"\x93\0\x94" * 99, "not a photo: the content is none of JPEG, PNG"),
             (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a photo"),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a photo"),
             (b"\0" * 4096, "not a photo"),
@@ -182,7 +327,7 @@ class TestWhatIsRefused:
 class TestFiles:
     def reason(self, path: Path) -> str:
         with pytest.raises(PhotoError) as raised:
-            read(str(path))
+            read(Place(str(path)))
         return str(raised.value)
 
     def test_reasons(self, tmp_path: Path) -> None:
@@ -214,6 +359,20 @@ class TestFiles:
         with path.open("wb") as file:
             file.truncate(2**33)  # takes no room on the disk
         assert self.reason(path).startswith("too large: 8,589,934,592 bytes")
+
+    def test_a_file_that_is_closed_to_us(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = tmp_path / "closed.jpg"
+        path.write_bytes(b"a")
+        path.chmod(0)
+        if os.geteuid() == 0:  # root reads it all the same
+
+            def refuse(*_: object) -> int:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+            monkeypatch.setattr(os, "open", refuse)
+        assert self.reason(path) == "cannot be read: Permission denied"
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root has a file that root cannot read")
     def test_a_file_that_cannot_be_read(self) -> None:

@@ -23,7 +23,7 @@ from stair_search.ingest import JobSettings, Progress, failures, jobs, retry, ru
 from stair_search.ingest.index import must_be_own
 from stair_search.ingest.job import load, locked
 from stair_search.ingest.ledger import Ledger
-from stair_search.ingest.photo import Photo, Result, uri_of
+from stair_search.ingest.photo import Photo, Place, Result, uri_of
 from stair_search.mappings import index_body
 from tests.ingest.conftest import Job, MakeJob, counts, make_photo
 from tests.ingest.standin import ColourEncoder
@@ -340,7 +340,7 @@ class TestFolder:
         assert counts(job()) == (1, 5, 0)
 
     def test_a_reason_in_odd_bytes(self, tmp_path: Path) -> None:
-        photo = Photo("a", "file:///a", "/a", {})
+        photo = Photo("a", "file:///a", Place("/a"), {})
         ledger = Ledger(None)
         ledger.record([Result(photo, "failed", "no \udcff")], model="m")
         assert list(ledger.failures()) == [("a", "file:///a", "no \\udcff")]

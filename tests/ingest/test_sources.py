@@ -26,7 +26,7 @@ photos, shut = sys.argv[1:]
 if os.geteuid() == 0:  # root may enter everything
     os.seteuid(65534)
 for photo in Sources([photos], None, Fields()):
-    print(os.path.relpath(photo.path, photos), photo.problem)
+    print(os.path.relpath(photo.place.address, photos), photo.problem)
 try:
     Sources([shut], None, Fields())
 except UsageError as error:
@@ -45,7 +45,7 @@ def write(path: Path, *lines: str) -> Path:
 
 class TestFolders:
     def test_everything_below_in_an_order_that_stays(self, photos: Path) -> None:
-        names = [Path(photo.path).relative_to(photos) for photo in found(photos)]
+        names = [Path(photo.place.address).relative_to(photos) for photo in found(photos)]
         assert [str(n) for n in names] == [
             "0.jpg",
             "1.jpg",
@@ -56,7 +56,7 @@ class TestFolders:
         ]
 
     def test_same_names_in_two_folders_are_two_photos(self, photos: Path) -> None:
-        ids = {photo.id for photo in found(photos) if photo.path.endswith("0.jpg")}
+        ids = {photo.id for photo in found(photos) if photo.place.address.endswith("0.jpg")}
         assert ids == {uri_of(photos / "0.jpg"), uri_of(photos / "below" / "0.jpg")}
 
     def test_what_is_no_photo_by_name_and_content_is_left_out(self, photos: Path) -> None:
@@ -65,13 +65,13 @@ class TestFolders:
         make_photo(photos / ".thumbnails" / "0.jpg")
         os.mkfifo(photos / "pipe")
         (photos / "really-a-photo.dat").write_bytes((photos / "below" / "2.webp").read_bytes())
-        names = {Path(photo.path).name for photo in found(photos)}
+        names = {Path(photo.place.address).name for photo in found(photos)}
         assert names == {"0.jpg", "1.jpg", "2.jpg", "1.png", "2.webp", "really-a-photo.dat"}
 
     def test_a_loop_of_links_ends(self, photos: Path) -> None:
         (photos / "below" / "up").symlink_to(photos)
         (photos / "self.jpg").symlink_to("self.jpg")
-        paths = [photo.path for photo in found(photos)]
+        paths = [photo.place.address for photo in found(photos)]
         assert len(paths) == 7  # the link to itself counts by its name, and cannot be read
 
     def test_a_link_and_its_file_are_one_photo(self, photos: Path) -> None:
@@ -83,7 +83,7 @@ class TestFolders:
         photo = make_photo(tmp_path / "a.jpg")
         photo.rename(os.fsdecode(raw))
         (one,) = found(tmp_path)
-        assert os.fsencode(one.path) == raw
+        assert os.fsencode(one.place.address) == raw
         assert one.id.isascii()
         assert unquote_to_bytes(one.uri.removeprefix("file://")) == raw
 
@@ -145,7 +145,7 @@ class TestFolders:
     def test_a_source_named_itself_always_counts(self, tmp_path: Path) -> None:
         note = tmp_path / ".notes.txt"
         note.write_text("x")
-        assert [photo.path for photo in found(note)] == [str(note)]
+        assert [photo.place.address for photo in found(note)] == [str(note)]
 
 
 class TestManifests:
@@ -162,14 +162,14 @@ class TestManifests:
         assert first.id == uri_of(photos / "0.jpg")
         assert first.columns == {"caption": ["a red thing", "red, all over"], "split": "test"}
         assert second.columns == {"split": "train"}
-        assert Sources([str(csv)], None, Fields()).columns == ["split"]
+        assert Sources([str(csv)], None, Fields()).types == {"split": "keyword"}
 
     def test_images_lie_beside_the_csv_below_images_or_anywhere(
         self, tmp_path: Path, photos: Path
     ) -> None:
         inside = make_photo(tmp_path / "images" / "x.jpg")
         csv = write(tmp_path / "c.csv", "image", "x.jpg", str(photos / "0.jpg"), "photos/1.jpg")
-        assert [photo.path for photo in found(csv)] == [
+        assert [photo.place.address for photo in found(csv)] == [
             str(inside),
             str(photos / "0.jpg"),
             str(photos / "1.jpg"),
@@ -188,10 +188,10 @@ class TestManifests:
             f"{photos / '0.jpg'},red",
             "1.png,of no folder",
         )
-        told = {Path(p.path).name: p.columns for p in found(photos, captions=captions)}
+        told = {Path(p.place.address).name: p.columns for p in found(photos, captions=captions)}
         assert told["1.png"] == {"caption": "white"}
         assert told["0.jpg"] in ({"caption": "red"}, {})  # two files of this name
-        by_path = {p.path: p.columns for p in found(photos, captions=captions)}
+        by_path = {p.place.address: p.columns for p in found(photos, captions=captions)}
         assert by_path[str(photos / "0.jpg")] == {"caption": "red"}
         assert by_path[str(photos / "below" / "0.jpg")] == {}
 
@@ -210,7 +210,9 @@ class TestManifests:
         assert first.problem is not None
         assert first.problem.endswith("line 3: 3 cells under 2 columns")
         assert second.problem is None
-        told = {Path(p.path).name: p.problem for p in found(photos / "0.jpg", captions=csv)}
+        told = {
+            Path(p.place.address).name: p.problem for p in found(photos / "0.jpg", captions=csv)
+        }
         assert told == {"0.jpg": first.problem}
 
     def test_a_wrong_row_in_a_file_with_odd_bytes_in_its_name(self, photos: Path) -> None:

@@ -7,6 +7,6 @@ import click
 from ..lazy import LazyGroup
 
 
-@click.group("job", cls=LazyGroup, package=__package__, names=("list", "retry", "verify"))
+@click.group("job", cls=LazyGroup, package=__package__, names=("list", "retry", "verify", "audit"))
 def command() -> None:
-    """List past ingests, retry what failed, verify them."""
+    """List past ingests, retry what failed, verify and audit them."""

@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stair_search.engines.base import Document, EngineInfo, Hit, Hits, Outcome
 from stair_search.engines.checks import (
     check_fields,
@@ -80,6 +83,14 @@ class SqliteEngine:
         with self._reading(index) as (_, found):
             return found.uuid
 
+    def settings(self, index: str) -> dict[str, Any]:
+        """None: what is written is findable at once, and there are no replicas."""
+        self._must_exist(index)
+        return {}
+
+    def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
+        self._must_exist(index)
+
     def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
         self._must_exist(index)
         with self._database.writing() as db:
@@ -140,23 +151,39 @@ class SqliteEngine:
             ).fetchone()
             return int(count)
 
-    def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def scan(
+        self, index: str, fields: Sequence[str], query: Query | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         self._must_exist(index)
         db = self._database.own_connection()  # its snapshot begins now and lasts to the end
         with self._database.translated():
             db.execute("BEGIN")
             found = self._index(db, index)
-        return self._scanned(db, found, fields)
+            matched = None
+            if query is not None:
+                evaluation = Evaluation(db, found.number, found.documents, found.mapping)
+                try:
+                    matched = evaluation.find(query).matched
+                except BaseException:
+                    db.close()
+                    raise
+        return self._scanned(db, found, fields, matched)
 
     def _scanned(
-        self, db: sqlite3.Connection, found: _Index, fields: Sequence[str]
+        self,
+        db: sqlite3.Connection,
+        found: _Index,
+        fields: Sequence[str],
+        matched: NDArray[np.bool_] | None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             with self._database.translated():
-                for name, text in db.execute(
-                    "SELECT id, source FROM documents WHERE owner = ? ORDER BY number",
+                for number, name, text in db.execute(
+                    "SELECT number, id, source FROM documents WHERE owner = ? ORDER BY number",
                     (found.number,),
                 ):
+                    if matched is not None and not matched[number]:
+                        continue
                     source = _object(text)
                     yield name, {field: source[field] for field in fields if field in source}
         finally:

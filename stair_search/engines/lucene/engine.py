@@ -114,6 +114,12 @@ class LuceneEngine:
     def uuid(self, index: str) -> str:
         return self._ask(index).uuid
 
+    def settings(self, index: str) -> dict[str, Any]:
+        return self._ask(index).settings
+
+    def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
+        self._send("PUT", _path(index, "_settings"), index=index, body=_json({"index": values}))
+
     def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
         """One `_bulk` of updates. What cannot be sent gets its outcome without being sent."""
         outcomes: dict[int, Outcome] = {}
@@ -185,8 +191,12 @@ class LuceneEngine:
         answer = self._send("GET", _path(index, "_count"), index=index)
         return int(self._whole(index, answer)["count"])
 
-    def scan(self, index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        body = {"size": _PAGE, "_source": list(fields) or False}
+    def scan(
+        self, index: str, fields: Sequence[str], query: Query | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        body: dict[str, Any] = {"size": _PAGE, "_source": list(fields) or False}
+        if query is not None:
+            body["query"] = compiled(query)
         pages = self._pit_pages if self._dialect.pit else self._scroll_pages
         # the first page is read now: the snapshot is of the call, not of the first hit's use
         rest = pages(index, body)

@@ -1,0 +1,55 @@
+"""Which documents of an index hold a token: those that were written before a policy forbade it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from stair_search.engines.base import Engine, RequestError
+from stair_search.errors import UsageError
+from stair_search.queries import Bool, HasToken
+from stair_search.vocabulary import escape
+
+from . import job as jobs
+from .index import must_be_own
+from .policy import KEPT_AS, forbidden
+
+
+class Holder(NamedTuple):
+    """A document that holds a token. reason: why the job's policy forbids it, if it does."""
+
+    token: str
+    id: str
+    image: str | None
+    weight: float
+    reason: str | None
+
+
+def audit(folder: Path, engine: Engine, tokens: tuple[str, ...] = ()) -> Iterator[Holder]:
+    """The documents of a job's index that hold these tokens; those that its policy forbids where
+    none is given.
+
+    Raises UsageError where there is nothing to look for, DestinationError where the index is gone.
+    """
+    past = jobs.load(folder)
+    settings, fields = past.settings, past.settings.fields
+    must_be_own(past.folder, settings, engine, engine.info.url, settings.index)
+    kept = past.folder / KEPT_AS
+    reasons = forbidden(kept) if kept.exists() else {}
+    wanted = tokens or tuple(reasons)
+    if not wanted:
+        raise UsageError(f"the policy of {past.folder} forbids nothing: name a --token")
+    try:
+        engine.refresh(settings.index)
+    except RequestError as error:
+        if error.status != 403:  # a user who may read alone can do without
+            raise
+    for token in wanted:
+        for model in engine.models(settings.index, fields.token):
+            query = Bool(filter=(HasToken(token, model, field=fields.token),))
+            for name, found in engine.scan(settings.index, [fields.token, fields.image], query):
+                weights = found[fields.token]
+                weights = weights[0] if isinstance(weights, list) else weights
+                weight = float(weights[escape(token)])
+                yield Holder(token, name, found.get(fields.image), weight, reasons.get(token))

@@ -1,0 +1,160 @@
+"""Photos inside of tar files, WebDataset's shards among them: read where they lie, never unpacked.
+
+A shard's members of one key (the name up to the first dot of its last part) stand together and are
+a sample: `0001.jpg`, `0001.txt` (its caption), `0001.json` (an object, whose keys are columns).
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+from urllib.parse import quote_from_bytes
+
+from .columns import CellError, Columns, parsed, text_of
+from .photo import Photo, Place, id_of, printable, uri_of
+from .reading.local import version_of, why_not
+
+ENDING = ".tar"
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+MOST_OF_SAMPLE = 64
+"""Members; usually there are three."""
+MOST_TEXT = 2**20
+"""Bytes of a caption or of an object beside a photo."""
+
+
+class _Member(NamedTuple):
+    """data: of a text or an object, else None."""
+
+    name: str
+    place: Place
+    data: bytes | None
+    sparse: bool
+
+    @property
+    def key(self) -> str:
+        """Of its sample."""
+        folder, _, last = self.name.rpartition("/")
+        return f"{folder}/{last.partition('.')[0]}"
+
+    @property
+    def stem(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def ending(self) -> str:
+        return PurePosixPath(self.name).suffix.lower()
+
+
+def photos(
+    shard: Path, endings: frozenset[str], columns: Columns, caption: str
+) -> Iterator[tuple[Photo, str]]:
+    """The photos of a tar file with their members' names; a failure for what cannot be read of it.
+
+    endings: of the members that count as photos. caption: the field of captions. The members before
+    the place where a shard is damaged are good.
+    """
+    root, problem = uri_of(shard), None
+    sample: list[_Member] = []
+    try:
+        for member in _members(shard):
+            if sample and (member.key != sample[0].key or len(sample) == MOST_OF_SAMPLE):
+                yield from _sample(root, sample, endings, columns, caption)
+                sample = []
+            sample.append(member)
+    except OSError as error:
+        problem = why_not(str(shard), error)
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
+        problem = f"damaged tar file, what comes after is not read: {error}"
+    yield from _sample(root, sample, endings, columns, caption)
+    if problem:
+        yield Photo(id_of(root), root, Place(""), {}, printable(problem)), ""
+
+
+def _members(shard: Path) -> Iterator[_Member]:
+    with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        about = os.fstat(file.fileno())
+        version = version_of(about)
+        while (entry := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
+            if not entry.isreg() or PurePosixPath(entry.name).name.startswith("."):
+                continue  # folders, links and devices are no photos
+            sparse = entry.issparse()
+            if not sparse and entry.offset_data + entry.size > about.st_size:
+                raise tarfile.ReadError(f"it ends in the middle of {printable(entry.name)}")
+            data = None
+            text = PurePosixPath(entry.name).suffix.lower() in (".txt", ".json")
+            if text and not sparse and 0 <= entry.size <= MOST_TEXT:
+                file.seek(entry.offset_data)
+                data = file.read(entry.size)
+            place = Place(str(shard), entry.offset_data, entry.size, version)
+            yield _Member(entry.name, place, data, sparse)
+        file.seek(tar.offset)
+        if any(file.read(tarfile.BLOCKSIZE)):
+            raise tarfile.ReadError(f"no header of a member at byte {tar.offset:,}")
+
+
+def _sample(
+    root: str,
+    members: list[_Member],
+    endings: frozenset[str],
+    columns: Columns,
+    caption: str,
+) -> Iterator[tuple[Photo, str]]:
+    if len({member.ending for member in members}) < len(members):
+        # dots in names of photos that have nothing to do with each other
+        for _, some in groupby(members, key=lambda member: member.stem):
+            yield from _one(root, list(some), endings, columns, caption)
+    else:
+        yield from _one(root, members, endings, columns, caption)
+
+
+def _one(
+    root: str,
+    members: list[_Member],
+    endings: frozenset[str],
+    columns: Columns,
+    caption: str,
+) -> Iterator[tuple[Photo, str]]:
+    shown = [member for member in members if member.ending in endings]
+    if not shown:
+        return
+    problem, given, told = None, None, dict[str, Any]()
+    try:
+        given, told = _told(members, columns, caption)
+    except (CellError, UnicodeDecodeError) as error:
+        problem = f"what stands beside it in the tar file cannot be read: {error}"
+    for member in shown:
+        uri = f"{root}#{quote_from_bytes(os.fsencode(member.name))}"
+        wrong = "a sparse member of a tar file" if member.sparse else problem
+        # an id names one document: of several photos of a sample the first has it
+        name = id_of(given if given and member is shown[0] else uri)
+        photo = Photo(name, uri, member.place, told, wrong and printable(wrong))
+        yield photo, posixpath.normpath(member.name)
+
+
+def _told(
+    members: list[_Member], columns: Columns, caption: str
+) -> tuple[str | None, dict[str, Any]]:
+    """The id and the columns that a sample's texts and objects give; of an object's further keys
+    (and for the id) those that are declared, since tools put dozens there.
+    """
+    row: dict[str, Any] = {}
+    for member in members:
+        if member.data is None:
+            continue
+        if member.ending == ".json":
+            row |= parsed(member.data)
+        else:
+            row[columns.caption] = member.data.decode()
+    fields = {name: name for name in row if columns.types is not None and columns.keeps(name)}
+    told: dict[str, Any] = {}
+    for column, field in (fields | {columns.caption: caption}).items():
+        if values := columns.values(column, row.get(column)):
+            told[field] = values[0] if len(values) == 1 else values
+    given = text_of(row.get(columns.id)) if columns.names_id else ""
+    return given or None, told
