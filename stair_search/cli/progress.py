@@ -53,9 +53,7 @@ class ProgressLine:
             self.drawn = False
 
     def of_ingest(self, progress: Progress) -> None:
-        """The callback of `ingest.run`. How many photos there are is not known before the last is
-        found, so that it shows what was done and how fast, not a share.
-        """
+        """The callback of `ingest.run`."""
         if progress.notice is None:
             self.tell(describe(progress))
         else:
@@ -63,16 +61,30 @@ class ProgressLine:
             note(progress.notice)
 
 
+def duration(seconds: float) -> str:
+    """A time to wait.
+
+    >>> duration(40), duration(600), duration(90_000)
+    ('about 40 s', 'about 10 min', 'about 25 h')
+    """
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {seconds:.0f} s"
+
+
 def describe(progress: Progress) -> str:
     """One line for people."""
     rate = progress.indexed / progress.seconds if progress.seconds else 0.0
     parts = [
         f"{progress.seconds:.0f} s",
-        f"{progress.seen} photos seen",
+        f"{progress.seen} {f'of about {progress.total} ' if progress.total else ''}photos seen",
         f"{progress.indexed} indexed ({rate:.1f}/s)",
         f"{progress.unchanged} unchanged",
         f"{progress.failed} failed",
     ]
+    if progress.seconds_left is not None:
+        parts.append(f"{duration(progress.seconds_left)} left")
     if progress.bottleneck:
         parts.append(progress.bottleneck)
     return ", ".join(parts)

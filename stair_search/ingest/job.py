@@ -135,6 +135,8 @@ class Progress:
     """How far a run is. Given to the caller's callback a few times a second.
 
     notice: a line to be shown as it is (an index was made, the bound, a warning), else None.
+    total: about how many photos there are, once they are counted; seconds_left: until the end, at
+    the rate of the last minute.
     """
 
     seen: int = 0
@@ -144,13 +146,15 @@ class Progress:
     seconds: float = 0.0
     bottleneck: str = ""
     notice: str | None = None
+    total: int | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a run did. job: its folder. images_per_second: photos that were indexed.
 
-    bottleneck: the stage that limits, in words: "encode: busy 97 %".
+    bottleneck: the stage that limits, in words: "encode: busy 97 %; bulk idle 88 %: …".
     stages: {"decode": {"busy_seconds": 9.1, "items": 1997, "workers": 2, "busy": 0.4}, ...}.
     """
 

@@ -76,6 +76,12 @@ class Manifest:
         self._rows.executescript(_INDICES)
         self._check_ids()
         self._check_queries()
+        (number,) = self._rows.execute("SELECT count(DISTINCT uri) FROM row").fetchone()
+        self._number = int(number)
+
+    def __len__(self) -> int:
+        """Photos."""
+        return self._number
 
     def photos(self) -> Iterator[Photo]:
         """The photos in the order of their first rows."""

@@ -29,6 +29,7 @@ from .reading.addresses import Allowed
 from .reading.reader import Reader
 from .sources import Sources
 from .stages import Executor, Run
+from .watch import Watch
 
 Connect = Callable[[], Engine]
 Tell = Callable[[Progress], None]
@@ -214,7 +215,7 @@ def _execute(
             )
         )
         results = Background(executor.execute(works), 4)
-        report = _follow(state, results, tell, whole=not only_failed)
+        report = _follow(state, results, tell, None if only_failed else sources)
     if sources.captions_unused and report.seen:
         tell(Progress(notice=f"{job.captions} names none of the photos that were found"))
     if not report.seen and not only_failed:
@@ -226,22 +227,24 @@ def _execute(
     return report
 
 
-def _follow(state: Run, results: Background[list[Result]], tell: Tell, *, whole: bool) -> Report:
+def _follow(
+    state: Run, results: Background[list[Result]], tell: Tell, whole: Sources | None
+) -> Report:
     """Counts results until the last; leaves a report however it ends.
 
-    whole: of all photos, so that a failure that was not met is one of a photo that is gone.
+    whole: where all of them are gone through, so that a failure that was not met is one of a photo
+    that is gone.
     """
     job = state.job
-    tally = _Tally(state)
+    watch = Watch(state, whole)
     interrupted = False
     try:
         while True:
             try:
-                for result in results.next(TICK) or ():
-                    tally.counts[result.state] += 1
-                tell(tally.progress())
+                watch.add(results.next(TICK) or [])
+                tell(watch.progress())
             except StopIteration:
-                if whole and not interrupted:
+                if whole is not None and not interrupted:
                     state.ledger.forget_gone()
                 break
             except KeyboardInterrupt:
@@ -256,13 +259,13 @@ def _follow(state: Run, results: Background[list[Result]], tell: Tell, *, whole:
     finally:
         state.stop.set()
         results.close()
-        report = tally.report()
+        report = watch.report()
         jobs.save(job.home, "report.json", report.to_dict())
         told = (json.dumps(Failure(*row)._asdict()) for row in state.ledger.failures())
         jobs.save_lines(job.home, "failures.ndjson", told)
     if interrupted:
         raise KeyboardInterrupt
-    tell(tally.progress())
+    tell(watch.progress())
     return report
 
 
@@ -275,44 +278,6 @@ def _executor(job: JobSettings) -> MakeExecutor:
     from . import local
 
     return local.executor
-
-
-class _Tally:
-    """Counts final states and watches the stages."""
-
-    def __init__(self, state: Run) -> None:
-        self.counts: dict[State, int] = {"indexed": 0, "unchanged": 0, "failed": 0}
-        self._state = state
-        self._started = time.monotonic()
-
-    def progress(self) -> Progress:
-        """How far it is."""
-        seconds = time.monotonic() - self._started
-        return Progress(*self._told(), seconds, self._state.bottleneck(seconds))
-
-    def _told(self) -> tuple[int, int, int, int]:
-        indexed, unchanged, failed = self.counts.values()
-        return indexed + unchanged + failed, indexed, unchanged, failed
-
-    def report(self) -> Report:
-        """How it ended."""
-        seconds = time.monotonic() - self._started
-        return Report(
-            str(self._state.job.home),
-            *self._told(),
-            round(seconds, 3),
-            round(self.counts["indexed"] / seconds, 2) if seconds else 0.0,
-            self._state.bottleneck(seconds),
-            stages={
-                name: {
-                    "busy_seconds": round(meter.seconds, 3),
-                    "busy": round(meter.share(seconds), 3),
-                    "items": meter.items,
-                    "workers": meter.workers,
-                }
-                for name, meter in self._state.meters.items()
-            },
-        )
 
 
 def _silent(_: Progress) -> None:

@@ -45,7 +45,7 @@ _STARTS = (
 class Sources:
     """Sources that were found to be there.
 
-    types: field -> type of the further columns that they fill.
+    types: field -> type of the further columns that they fill. lists, others: what they are.
     Raises UsageError where one is missing or a list cannot be used.
     """
 
@@ -57,8 +57,8 @@ class Sources:
         columns: Columns | None = None,
     ) -> None:
         self._columns, self._caption = columns or Columns(), fields.caption
-        self._manifests: list[Manifest] = []
-        self._others: list[Path] = []
+        self.lists: list[Manifest] = []
+        self.others: list[Path] = []
         for name in names:
             path = Path(name)
             try:
@@ -68,16 +68,16 @@ class Sources:
             if not there:
                 raise UsageError(f"source {name!r}: there is no such file or folder")
             if path.suffix.lower() in (".csv", *NDJSON) and not path.is_dir():
-                self._manifests.append(Manifest(path, fields, columns))
+                self.lists.append(Manifest(path, fields, columns))
             elif path.name.lower().endswith(shards.PACKED):
                 raise UsageError(
                     f"source {name!r}: photos are read where they lie in a tar file, which is not "
                     "possible in a compressed one: unpack it to .tar (photos hardly compress)"
                 )
             else:
-                self._others.append(path)
+                self.others.append(path)
         self._captions = Manifest(captions, fields, columns) if captions else None
-        known = [*self._manifests, *([self._captions] if self._captions else [])]
+        known = [*self.lists, *([self._captions] if self._captions else [])]
         self.types = dict(self._columns.types or {})
         for manifest in known:
             self.types |= manifest.types
@@ -88,9 +88,9 @@ class Sources:
         return self._captions is not None and not self._captions.used
 
     def __iter__(self) -> Iterator[Photo]:
-        for manifest in self._manifests:
+        for manifest in self.lists:
             yield from manifest.photos()
-        for path in self._others:
+        for path in self.others:
             if path.is_dir():
                 yield from self._folder(path.resolve())
             elif path.suffix.lower() == shards.ENDING and path.is_file():

@@ -49,14 +49,6 @@ class Run:
     meters: dict[str, Meter] = field(default_factory=lambda: {name: Meter() for name in STAGES})
     connect: Callable[[], Engine] | None = None
 
-    def bottleneck(self, seconds: float) -> str:
-        """The stage that was busy most of this time, in words."""
-        name, meter = max(self.meters.items(), key=lambda item: item[1].share(seconds))
-        if not meter.items:
-            return ""
-        several = f"{meter.workers} workers " if meter.workers > 1 else ""
-        return f"{name}: {several}busy {meter.share(seconds):.0%}".replace("%", " %")
-
 
 class Executor(NamedTuple):
     """Who does the work of a run.
