@@ -83,6 +83,11 @@ stair-search ingest ~/Pictures --dry-run
     help="No refresh and no replicas while writing, as for an index that ingest makes itself; both "
     "are put back.",
 )
+@click.option(
+    "--metrics",
+    metavar="[HOST:]PORT",
+    help="Serve Prometheus metrics while it runs; to this machine alone unless HOST says more.",
+)
 @field_options
 @click.option("--dry-run", is_flag=True, help="Find and check the photos, write nothing.")
 @destination_options
@@ -102,6 +107,7 @@ def command(
     job: Path | None,
     documents_per_second: float | None,
     load_settings: bool,
+    metrics: str | None,
     fields: Fields,
     dry_run: bool,
     destination: Destination,
@@ -133,6 +139,7 @@ def command(
         folder=job,
         documents_per_second=documents_per_second,
         load_settings=load_settings,
+        metrics=metrics,
         dry_run=dry_run,
     )
     with destination.open() as engine, ProgressLine() as progress:

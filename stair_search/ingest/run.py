@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -238,7 +238,12 @@ def _follow(
     job = state.job
     watch = Watch(state, whole)
     interrupted = False
+    until = ExitStack()
     try:
+        if job.metrics:
+            from .metrics import served  # brings Prometheus's client
+
+            tell(Progress(notice=f"metrics: {until.enter_context(served(watch, job.metrics))}"))
         while True:
             try:
                 watch.add(results.next(TICK) or [])
@@ -259,6 +264,7 @@ def _follow(
     finally:
         state.stop.set()
         results.close()
+        until.close()
         report = watch.report()
         jobs.save(job.home, "report.json", report.to_dict())
         told = (json.dumps(Failure(*row)._asdict()) for row in state.ledger.failures())

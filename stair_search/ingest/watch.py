@@ -71,13 +71,14 @@ class Watch:
     ) -> None:
         self.counts: dict[State, int] = {"indexed": 0, "unchanged": 0, "failed": 0}
         self.total: int | None = None
-        self._run, self._clock, self._started = run, clock, clock()
+        self.last = Progress()
+        self.run, self._clock, self._started = run, clock, clock()
         self._past: deque[tuple[float, int]] = deque([(self._started, 0)])
         if sources is not None:
             threading.Thread(target=self._count, args=(sources,), daemon=True).start()
 
     def _count(self, sources: Sources) -> None:
-        self.total = count(sources, self._run.stop)
+        self.total = count(sources, self.run.stop)
 
     def add(self, results: list[Result]) -> None:
         """Photos in their final state."""
@@ -85,7 +86,7 @@ class Watch:
             self.counts[result.state] += 1
 
     def progress(self) -> Progress:
-        """How far it is."""
+        """How far it is; kept as `last` for other threads."""
         now = self._clock()
         indexed, unchanged, failed = self.counts.values()
         seen = indexed + unchanged + failed
@@ -93,7 +94,7 @@ class Watch:
             self._past.append((now, seen))
         while len(self._past) > 2 and now - self._past[1][0] > WINDOW:
             self._past.popleft()
-        return Progress(
+        self.last = Progress(
             seen,
             indexed,
             unchanged,
@@ -103,6 +104,7 @@ class Watch:
             total=self.total,
             seconds_left=self._left(now, seen),
         )
+        return self.last
 
     def _left(self, now: float, seen: int) -> float | None:
         then, before = self._past[0]
@@ -111,8 +113,8 @@ class Watch:
         return max(0, self.total - seen) * (now - then) / (seen - before)
 
     def _bottleneck(self, now: float) -> str:
-        throttled = self._run.job.documents_per_second is not None
-        return bottleneck(self._run.meters, now - self._started, throttled)
+        throttled = self.run.job.documents_per_second is not None
+        return bottleneck(self.run.meters, now - self._started, throttled)
 
     def report(self) -> Report:
         """How it ended."""
@@ -120,7 +122,7 @@ class Watch:
         seconds = now - self._started
         indexed, unchanged, failed = self.counts.values()
         return Report(
-            str(self._run.job.home),
+            str(self.run.job.home),
             indexed + unchanged + failed,
             indexed,
             unchanged,
@@ -135,6 +137,6 @@ class Watch:
                     "items": meter.items,
                     "workers": meter.workers,
                 }
-                for name, meter in self._run.meters.items()
+                for name, meter in self.run.meters.items()
             },
         )

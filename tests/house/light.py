@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 HEAVY = ["torch", "transformers", "ray", "onnxruntime", "onnx", "PIL", "pyarrow", "scipy",
-         "safetensors", "tokenizers", "skimage", "sklearn", "boto3"]  # fmt: skip
+         "safetensors", "tokenizers", "skimage", "sklearn", "boto3", "aiohttp",
+         "prometheus_client"]  # fmt: skip
 LIGHT = ["errors", "fields", "pixels", "tokens", "vocabulary", "queries", "engines", "mappings"]
 
 WITHOUT = """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
+import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stair_search.engines.base import Document, Engine, Outcome
+from stair_search.errors import UsageError
 from stair_search.fields import Fields
+from stair_search.ingest import Progress, run
 from stair_search.ingest.count import count
 from stair_search.ingest.ledger import Ledger
 from stair_search.ingest.photo import Photo, Place, Result
@@ -108,8 +113,8 @@ def test_words() -> None:
 
 def test_the_time_that_is_left(job: Job) -> None:
     now = [0.0]
-    run = cast(Run, type("Run", (), {"job": job.settings, "meters": meters(), "stop": None})())
-    watch = Watch(run, None, clock=lambda: now[0])
+    of = cast(Run, type("Run", (), {"job": job.settings, "meters": meters(), "stop": None})())
+    watch = Watch(of, None, clock=lambda: now[0])
     watch.total = 1000
     photo = Photo("a", "file:///a", Place("/a"), {})
     for _ in range(100):
@@ -136,3 +141,30 @@ def test_counting(photos: Path) -> None:
     (photos / "a.tar").write_bytes(b"")
     assert counted(photos) is None
     assert counted(photos / "a.tar") is None
+
+
+def test_prometheus_reads_it_while_it_runs(job: Job) -> None:
+    job.encoder = ColourEncoder(seconds=0.05)
+    read: list[str] = []
+    places: list[str] = []
+
+    def hear(progress: Progress) -> None:
+        if progress.notice and progress.notice.startswith("metrics: "):
+            places.append(progress.notice.removeprefix("metrics: "))
+        if places and 0 < progress.indexed < 60:
+            with urllib.request.urlopen(places[0]) as answer:
+                read.append(answer.read().decode())
+
+    run(replace(job.settings, metrics="0"), job.engine, encoder=job.encoder, progress=hear)
+    assert places[0].startswith("http://127.0.0.1:")
+    assert re.search(r'stair_search_photos_total\{state="indexed"\} [1-9]', read[-1])
+    assert 'stair_search_stage_busy_seconds_total{stage="encode"}' in read[-1]
+    assert "stair_search_photos_expected 60.0" in read[-1]
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(places[0])
+
+
+@pytest.mark.parametrize("place", ["much", "70000", "192.0.2.1:9464", "-1"])
+def test_where_nothing_can_listen(job: Job, place: str) -> None:
+    with pytest.raises(UsageError, match=f"--metrics {place}: nothing can listen there"):
+        job(metrics=place)
