@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,6 +122,8 @@ def command(
     changed. One bad photo costs that photo alone: it is listed in the job's folder, and the
     exit code is 1.
     """
+    # services and containers are stopped by it: what is encoded is written then, as at ^C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from ..ingest import JobSettings, run
     from .progress import ProgressLine
 

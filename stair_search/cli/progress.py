@@ -79,12 +79,11 @@ def describe(progress: Progress) -> str:
     parts = [
         f"{progress.seconds:.0f} s",
         f"{progress.seen} {f'of about {progress.total} ' if progress.total else ''}photos seen",
+        *([] if progress.seconds_left is None else [f"{duration(progress.seconds_left)} left"]),
         f"{progress.indexed} indexed ({rate:.1f}/s)",
         f"{progress.unchanged} unchanged",
         f"{progress.failed} failed",
     ]
-    if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
     if progress.bottleneck:
         parts.append(progress.bottleneck)
     return ", ".join(parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 from stair_search.engines.base import Engine
 from stair_search.engines.checks import check_index_name
 from stair_search.engines.lucene.address import address
-from stair_search.errors import ModelError, UsageError
+from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.mappings import differences, index_body
 
 from .encoder import Encoder
@@ -59,8 +59,12 @@ def make_ready(
     if not engine.exists(job.index):
         if job.dry_run:
             return f"{place} would be made"
-        engine.create(job.index, index_body(engine.info.product, job.fields, types))
-        return f"{place} made"
+        try:
+            engine.create(job.index, index_body(engine.info.product, job.fields, types))
+            return f"{place} made"
+        except DestinationError:
+            if not engine.exists(job.index):  # else another job was quicker
+                raise
     amiss = differences(
         engine.mapping(job.index), index_body(engine.info.product, job.fields, declared)
     )

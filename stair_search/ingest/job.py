@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -83,10 +85,9 @@ class JobSettings:
         object.__setattr__(self, "url", url)
         if sqlite:  # its file has one writer
             object.__setattr__(self, "bulk_requests", 1)
-        if self.documents_per_second is not None and not self.documents_per_second > 0:
-            raise UsageError(
-                f"documents per second must be over 0, not {self.documents_per_second:g}"
-            )
+        rate = self.documents_per_second
+        if rate is not None and not 0 < rate < math.inf:
+            raise UsageError(f"documents per second must be a number over 0, not {rate:g}")
         for name in ("encode_batch", "bulk_documents", "bulk_bytes", "bulk_requests"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
@@ -97,7 +98,7 @@ class JobSettings:
         if self.folder is not None:
             return self.folder.absolute()
         told = [
-            sorted(str(Path(s).absolute()) for s in self.sources),
+            sorted(os.path.normpath(Path(s).absolute()) for s in self.sources),
             self.url,
             self.index,
             self.model,

@@ -99,15 +99,17 @@ class Throttle:
 
     def __init__(self, per_second: float | None, clock: Clock = time.monotonic) -> None:
         self._per_second, self._clock = per_second, clock
-        self._next = -float("inf")
+        self._sent = clock()
         self._lock = threading.Lock()
 
     def wait(self, documents: int, stop: threading.Event) -> None:
-        """Returns when these documents may be sent, at once after a stop."""
+        """Returns when these documents may be sent: then no more than that have been sent in the
+        time until now. At once after a stop.
+        """
         if self._per_second is None:
             return
         with self._lock:
             now = self._clock()
-            start = max(now, self._next)
-            self._next = start + documents / self._per_second
-        stop.wait(start - now)
+            self._sent = max(now, self._sent) + documents / self._per_second
+            wait = self._sent - now
+        stop.wait(wait)

@@ -159,6 +159,16 @@ class Manifest:
             raise UsageError(
                 f"{self.path} has no column {self._columns.image!r}; found: {found}{hint}"
             )
+        columns = self._columns
+        wanted = {
+            *(columns.types or ()),
+            *({columns.id} - {"id"}),
+            *({columns.caption} - {"caption"}),
+        }
+        if missing := sorted(wanted - set(header)):
+            raise UsageError(
+                f"{self.path} has no column {missing[0]!r}, which --columns names; found: {found}"
+            )
         twice = {name for name in header if header.count(name) > 1}
         if twice:
             raise UsageError(f"{self.path}: column {min(twice)!r} stands twice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -123,6 +124,11 @@ class Requests:
 
     def __init__(self, job: JobSettings) -> None:
         self._job = job
+        # at a low rate a second's worth at once, so that the rate is one
+        rate = job.documents_per_second
+        self._most = (
+            job.bulk_documents if rate is None else min(job.bulk_documents, math.ceil(rate))
+        )
         self._bytes = 0
         self._held: list[Ready] = []
 
@@ -133,7 +139,7 @@ class Requests:
             yield self.rest()
         self._held.append(one)
         self._bytes += bytes_
-        if len(self._held) >= self._job.bulk_documents:
+        if len(self._held) >= self._most:
             yield self.rest()
 
     def rest(self) -> list[Ready]:

@@ -121,10 +121,10 @@ def test_a_throttle_spreads_documents(clock: Clock) -> None:
     throttle = Throttle(100, clock)
     for _ in range(3):
         throttle.wait(50, Waiting())
-    assert waited == [0.0, 0.5, 1.0]
+    assert waited == [0.5, 1.0, 1.5]
     clock.now = 100.0
     throttle.wait(50, Waiting())
-    assert waited[-1] == 0.0
+    assert waited[-1] == 0.5
     Throttle(None, clock).wait(50, Waiting())
     assert len(waited) == 4
     with pytest.raises(UsageError, match="over 0, not -1"):

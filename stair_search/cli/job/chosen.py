@@ -38,6 +38,11 @@ def where_it_wrote(job: PastJob, given: Destination) -> Destination:
 
     A `--url` on the command line wins: the same cluster may be reached by another way now.
     """
-    source = click.get_current_context().get_parameter_source("url")
-    url = given.url if source == ParameterSource.COMMANDLINE else job.settings.url
+    source = click.get_current_context().get_parameter_source
+    if source("index") == ParameterSource.COMMANDLINE and given.index != job.settings.index:
+        raise UsageError(
+            f"job {job.folder} wrote to index {job.settings.index!r}, not to {given.index!r}: name "
+            "the job of that one with --job (`stair-search job list` shows them)"
+        )
+    url = given.url if source("url") == ParameterSource.COMMANDLINE else job.settings.url
     return given.at(url, job.settings.index)

@@ -249,7 +249,9 @@ def _refusal(host: str, status: int, headers: Mapping[str, str]) -> Exception:
     if status in (408, 429) or 500 <= status < 600:
         after = _retry_after(headers.get("Retry-After", ""))
         asked = f"; it asks to wait {after:,.0f} s" if after else ""
-        return _LaterError(reason + asked, after=after)
+        # an error of the server's own seldom passes in a minute, and holds a reader for so long
+        tries = _MANY if status in (408, 429, 503) else 3
+        return _LaterError(reason + asked, tries, after)
     return PhotoError(reason)
 
 
