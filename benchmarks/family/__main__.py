@@ -73,7 +73,7 @@ FAMILY = {
         "small-text-free", ("STAIR text-free, taught by CLIP",), TAUGHT, taught=True
     ),
 }
-LAMBDAS = ("1e-2", "1e-3", "1e-4", "0.0")
+LAMBDAS = ("1.0", "1e-1", "1e-2", "1e-3", "1e-4", "0.0")
 USUAL = 1e-3
 
 
@@ -219,7 +219,7 @@ def main() -> None:
     chosen = {name: FAMILY[name] for name in arguments.only or FAMILY}
     rows, seconds = family(chosen, arguments.seeds, place)
     if arguments.figures:
-        shown = trained("stair", FAMILY["stair"], 0, place)[1].model
+        shown = trained("taught", FAMILY["taught"], 0, place)[1].model
         figures.draw(rows, lambdas(place), shown, place.cache, arguments.figures)
         return
     print("\n".join(told(rows, seconds)))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -167,3 +171,40 @@ def test_a_csv_brings_captions_and_columns(
         cli, "search", "--match", "caption:number", "--filter", "licence=cc1", *at, code=0
     )
     assert [hit["source"]["caption"] for hit in found["hits"]] == ["photo number 1"]
+
+
+def test_a_job_of_another_index_is_not_taken_for_it(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}"]
+    cli("ingest", folder, *at)
+    refused = cli("job", "verify", "--index", "other")
+    assert refused.exit_code == 2
+    assert "wrote to index 'photos', not to 'other'" in refused.stderr
+    assert cli("job", "verify", "--index", "photos").exit_code == 0
+
+
+def test_one_folder_by_two_names_is_one_job(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    at = ["--url", f"sqlite:{tmp_path / 'x.db'}"]
+    first = report(cli, "ingest", folder, *at, code=1)
+    again = report(cli, "ingest", folder / ".." / folder.name, *at, code=1)
+    assert (again["job"], again["indexed"]) == (first["job"], 0)
+
+
+def test_a_service_that_is_stopped_keeps_what_is_encoded(
+    package_photos: list[Path], tmp_path: Path
+) -> None:
+    """SIGTERM is what systemd and containers send."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for n in range(300):
+        shutil.copy(package_photos[n % 4], many / f"{n:03}{package_photos[n % 4].suffix}")
+    command: list[str | Path] = [sys.executable, "-m", "stair_search.cli", "ingest", many]
+    command += ["--job", tmp_path / "job", "--url", f"sqlite:{tmp_path / 'x.db'}"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    while "encoded again" not in process.stderr.readline():
+        pass
+    time.sleep(1.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+    told = json.loads((tmp_path / "job" / "report.json").read_text())
+    assert 0 < told["indexed"] < 300

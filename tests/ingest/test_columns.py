@@ -155,3 +155,14 @@ def test_photos_that_a_parameter_alone_tells_apart(tmp_path: Path) -> None:
     kept = found(file, Columns(keep_query=("file",)))
     assert [photo.uri for photo in kept] == [address + "1", address + "2"]
     assert len(found(file, Columns(keep_query=()))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("[fields]\nlikse = 'long'", "likse"), ("id = 'sku'", "sku"), ("caption = 'title'", "title")],
+)
+def test_a_column_that_is_named_and_not_there(photos: Path, text: str, name: str) -> None:
+    (photos / "list.csv").write_text("image,likes\n0.jpg,1\n")
+    columns = read_columns(mapping(photos, text), Fields())
+    with pytest.raises(UsageError, match=f"no column '{name}', which --columns names; found: "):
+        found(photos / "list.csv", columns)
