@@ -25,7 +25,7 @@ from stair_search.errors import UsageError
 COLOURS = ("#1f4e79", "#c8553d", "#588157", "#8d6a9f", "#b08900", "#4f9da6")
 MARKERS = "osD^vP"
 CELL = 3.4  # inches that a cloud is wide
-MOST_TOKENS = 20
+MOST_TOKENS = 16
 """Of a cloud, as in the paper."""
 
 COLUMNS = 3  # clouds side by side

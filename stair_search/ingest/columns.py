@@ -72,6 +72,12 @@ class Columns:
         """Whether a user has said what the id is."""
         return self.types is not None or self.id != "id"
 
+    @property
+    def named(self) -> set[str]:
+        """The columns that a user has named."""
+        usual = {"id", "caption", "image"}
+        return {*(self.types or ()), *({self.image, self.id, self.caption} - usual)}
+
     def keeps(self, name: str) -> bool:
         """Whether a column becomes a field of its own."""
         own = (self.image, self.id, self.caption)

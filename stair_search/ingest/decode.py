@@ -25,13 +25,14 @@ from numpy.typing import NDArray
 
 from stair_search.errors import StairError, UsageError
 
-from .bombs import check_segments, check_size, check_tags
-from .kinds import broken, line, unknown
 from .photo import PhotoError, Prepared, Result, Work
 from .reading.reader import Reader
 
 try:
     from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+
+    from .bombs import check_segments, check_size, check_tags
+    from .kinds import broken, line, unknown
 except ImportError as missing:
     raise UsageError(
         f"photos need Pillow: pip install 'stair-search[starter]' ({missing})"

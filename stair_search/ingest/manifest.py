@@ -44,8 +44,10 @@ _INDICES = "CREATE INDEX by_uri ON row(uri); CREATE INDEX by_name ON row(name);"
 class Manifest:
     """A list that has been read and found sound.
 
-    types: field -> type of the further columns that it fills. used: `lookup` has found a photo in
-    it. Raises UsageError where the file as a whole cannot be used; a bad row costs its photo alone.
+    types: field -> type of the further columns that it fills. header: the columns of a CSV. used:
+    `lookup` has found a photo in it.
+
+    Raises UsageError where the file as a whole cannot be used; a bad row costs its photo alone.
     """
 
     def __init__(self, path: Path, fields: Fields, columns: Columns | None = None) -> None:
@@ -53,6 +55,7 @@ class Manifest:
         self._folder = path.absolute().parent
         self._fields, self._columns = fields, columns or Columns()
         self.types: dict[str, str] = dict(self._columns.types or {})
+        self.header: list[str] | None = None
         self.used = False
         # An empty name: a temporary file that SQLite removes. Read by the planning thread.
         self._rows = sqlite3.connect("", check_same_thread=False)
@@ -159,19 +162,10 @@ class Manifest:
             raise UsageError(
                 f"{self.path} has no column {self._columns.image!r}; found: {found}{hint}"
             )
-        columns = self._columns
-        wanted = {
-            *(columns.types or ()),
-            *({columns.id} - {"id"}),
-            *({columns.caption} - {"caption"}),
-        }
-        if missing := sorted(wanted - set(header)):
-            raise UsageError(
-                f"{self.path} has no column {missing[0]!r}, which --columns names; found: {found}"
-            )
         twice = {name for name in header if header.count(name) > 1}
         if twice:
             raise UsageError(f"{self.path}: column {min(twice)!r} stands twice")
+        self.header = header
         for name in filter(self._columns.keeps, header):
             if not name:
                 raise UsageError(f"{self.path}: column {header.index(name) + 1} has no name")

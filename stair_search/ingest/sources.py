@@ -78,9 +78,23 @@ class Sources:
                 self.others.append(path)
         self._captions = Manifest(captions, fields, columns) if captions else None
         known = [*self.lists, *([self._captions] if self._captions else [])]
+        self._check_named(known)
         self.types = dict(self._columns.types or {})
         for manifest in known:
             self.types |= manifest.types
+
+    def _check_named(self, lists: Sequence[Manifest]) -> None:
+        """Refuses a column that is named and that none of the lists has, where all can be known."""
+        headers = [one.header for one in lists]
+        if self.others or None in headers:
+            return
+        there = {name for header in headers for name in header or ()}
+        missing = sorted(self._columns.named - there)
+        if missing:
+            found = ", ".join(map(repr, sorted(there)))
+            raise UsageError(
+                f"no list has a column {missing[0]!r}, which --columns names; found: {found}"
+            )
 
     @property
     def captions_unused(self) -> bool:

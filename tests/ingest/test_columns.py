@@ -164,5 +164,5 @@ def test_photos_that_a_parameter_alone_tells_apart(tmp_path: Path) -> None:
 def test_a_column_that_is_named_and_not_there(photos: Path, text: str, name: str) -> None:
     (photos / "list.csv").write_text("image,likes\n0.jpg,1\n")
     columns = read_columns(mapping(photos, text), Fields())
-    with pytest.raises(UsageError, match=f"no column '{name}', which --columns names; found: "):
+    with pytest.raises(UsageError, match=f"no list has a column '{name}', which --columns names"):
         found(photos / "list.csv", columns)
