@@ -67,7 +67,8 @@ def test_a_new_tag_on_the_same_bytes_is_no_new_photo(job: Job, server: Server) -
     assert job.encoder.encoded() == 6
     requests = len(server.requests)
     assert counts(job()) == (0, 6, 0)
-    assert server.headers[requests + 2]["if-none-match"] == '"another"'
+    asked = [headers["if-none-match"] for headers in server.headers[requests:]]
+    assert '"another"' in asked
 
 
 def test_a_changed_caption_is_written_though_the_photo_is_the_same(job: Job, listed: Path) -> None:
@@ -93,9 +94,7 @@ def test_without_a_tag_the_date_and_the_size_tell(job: Job, server: Server) -> N
     server.paths["/0.jpg"] = lambda request: request.answer(200, data, Last_Modified=date)
     job()
     assert counts(job()) == (0, 6, 0)
-    assert server.headers[-6]["if-modified-since"] == date or any(
-        headers.get("if-modified-since") == date for headers in server.headers[6:]
-    )
+    assert any(headers.get("if-modified-since") == date for headers in server.headers[6:])
 
 
 def test_private_addresses_are_refused_unless_allowed_in_words(job: Job, server: Server) -> None:

@@ -18,6 +18,8 @@ from stair_search.ingest.reading.http import MOST_REDIRECTS, Http, _Resolver
 from tests.ingest.reading.conftest import OTHER, PHOTO, PUBLIC, Internet, Request, Server, refused
 from tests.ingest.reading.hostile import HOSTILE, NAMES
 
+pytestmark = pytest.mark.slow
+
 HTTP = Http(seconds=5)
 OURS = "http://photos.example.net/a.jpg"
 
@@ -228,15 +230,6 @@ def test_a_hostile_server_costs_its_photo_and_little_time(
     assert reason in refused(http, f"{OURS}?token=s3cret", within=3)
     good = http.get("http://photos.example.net/good.jpg")
     assert good and good.data == PHOTO
-
-
-def test_what_a_server_sends_beyond_its_length_is_in_no_other_photo(server: Server) -> None:
-    more = HEAD + b"Content-Length: 4\r\n\r\nEVIL"
-    server.paths["/a.jpg"] = length("3", b"abc" + more)
-    first = HTTP.get(OURS)
-    second = HTTP.get("http://photos.example.net/good.jpg")
-    assert first and first.data == b"abc"
-    assert second and second.data == PHOTO
 
 
 def test_a_name_server_that_is_silent(internet: Internet, monkeypatch: pytest.MonkeyPatch) -> None:
