@@ -16,8 +16,7 @@ Without `fields` every further column is kept, as a keyword.
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,8 @@ from typing import Any
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
 from stair_search.mappings import COLUMN_TYPES
+
+from .toml import is_texts, read_toml
 
 WHOLE = ("integer", "long")
 LIMITS = {"integer": 2**31, "long": 2**63}
@@ -52,6 +53,11 @@ def text_of(cell: Any) -> str:
     if cell is None:
         return ""
     return cell.strip() if isinstance(cell, str) else json.dumps(cell)
+
+
+def unlisted(cells: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Lists of one value as the value."""
+    return {name: values[0] if len(values) == 1 else values for name, values in cells.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +100,26 @@ class Columns:
         """
         cells = cell if isinstance(cell, list) else [cell]
         kind = "text" if name == self.caption else self.type_of(name)
-        return [_typed(name, one, kind) for one in cells if not _empty(one)]
+        return [_typed(name, one, kind) for one in cells if text_of(one)]
+
+    def cells(self, row: Mapping[str, Any], names: Iterable[str], caption: str) -> dict[str, Any]:
+        """A row as lists of values by field. names: of the columns that become fields of their own;
+        caption: the field of captions. Raises CellError.
+        """
+        fields = [*((name, name) for name in names), (self.caption, caption)]
+        found = ((field, self.values(name, row.get(name))) for name, field in fields)
+        return {field: values for field, values in found if values}
 
 
 def read_columns(file: Path, own: Fields) -> Columns:
     """Reads a mapping. own: fields that stair-search fills itself. Raises UsageError."""
-    try:
-        told = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+    told = read_toml(file)
     types = told.pop("fields", None)
     known = {one.name for one in fields(Columns)} - {"types"}
     for key, value in told.items():
         if key not in known:
             raise UsageError(f"{file}: unknown key {key!r}; known: {', '.join(sorted(known))}")
-        if not (_texts(value) if key == "keep_query" else isinstance(value, str) and value):
+        if not (is_texts(value) if key == "keep_query" else isinstance(value, str) and value):
             what = "list of parameters" if key == "keep_query" else "name of a column"
             raise UsageError(f"{file}: {key} = {value!r} is no {what}")
     if "keep_query" in told:
@@ -145,14 +156,6 @@ def _check_types(file: Path, types: Any) -> None:
             raise UsageError(
                 f"{file}: field {name!r} has type {kind!r}; known: {', '.join(COLUMN_TYPES)}"
             )
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(one, str) for one in value)
-
-
-def _empty(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, str) and not cell.strip())
 
 
 def _typed(name: str, cell: Any, kind: str) -> Any:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from .shards import ENDING
+from .shards import is_shard
 from .sources import EXTENSIONS, Sources
 
 
@@ -17,7 +17,7 @@ def count(sources: Sources, stop: threading.Event) -> int | None:
     """
     total = sum(map(len, sources.lists))
     for path in sources.others:
-        found = _below(path, stop) if path.is_dir() else None if _is_shard(path.name) else 1
+        found = _below(path, stop) if path.is_dir() else None if is_shard(path.name) else 1
         if found is None:
             return None
         total += found
@@ -48,12 +48,8 @@ def _counted(entries: Iterable[os.DirEntry[str]], waiting: list[str]) -> int | N
             continue
         if entry.is_dir(follow_symlinks=False):
             waiting.append(entry.path)
-        elif _is_shard(entry.name):
+        elif is_shard(entry.name):
             return None
         else:
             total += os.path.splitext(entry.name)[1].lower() in EXTENSIONS  # noqa: PTH122 - quick
     return total
-
-
-def _is_shard(name: str) -> bool:
-    return name.lower().endswith(ENDING)

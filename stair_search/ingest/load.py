@@ -34,26 +34,8 @@ def loading(
     unless the run has ended badly already; then `tell` is told.
     """
     put_back(engine, index, ledger, tell)
-    if not wanted or engine.info.product == "sqlite":
-        yield
-        return
-    before = engine.settings(index)
-    kept = {name: before.get(name) for name in LOADING}
-    uuid = engine.uuid(index)
-    if kept == LOADING or "," in uuid:
-        # another job is filling it, and puts them back; or the name is an alias of several
-        yield
-        return
-    ledger.note("load", json.dumps({"uuid": uuid, "settings": kept}))
-    try:
-        engine.change_settings(index, LOADING)
-    except RequestError as error:
-        if error.status not in REFUSED:
-            raise
-        tell(f"{index} is filled with its own settings: {error}")
-        ledger.note("load", None)
-        yield
-        return
+    if wanted and engine.info.product != "sqlite":
+        _change(engine, index, ledger, tell)
     try:
         yield
     except BaseException:
@@ -63,6 +45,23 @@ def loading(
             tell(f"{index} has settings for loading; the same command puts them back: {error}")
         raise
     put_back(engine, index, ledger, tell)
+
+
+def _change(engine: Engine, index: str, ledger: Ledger, tell: Callable[[str], None]) -> None:
+    before = engine.settings(index)
+    kept = {name: before.get(name) for name in LOADING}
+    uuid = engine.uuid(index)
+    if kept == LOADING or "," in uuid:
+        # another job is filling it, and puts them back; or the name is an alias of several
+        return
+    ledger.note("load", json.dumps({"uuid": uuid, "settings": kept}))
+    try:
+        engine.change_settings(index, LOADING)
+    except RequestError as error:
+        if error.status not in REFUSED:
+            raise
+        tell(f"{index} is filled with its own settings: {error}")
+        ledger.note("load", None)
 
 
 @tenacity.retry(

@@ -24,7 +24,7 @@ from urllib.parse import unquote_to_bytes
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
 
-from .columns import CellError, Columns, check_name, parsed, text_of
+from .columns import CellError, Columns, check_name, parsed, text_of, unlisted
 from .photo import Photo, PhotoError, Place, id_of, printable, uri_of
 from .reading.addresses import Allowed, check_url, public
 
@@ -128,7 +128,7 @@ class Manifest:
             for field, found in json.loads(cells).items():
                 values = joined.setdefault(field, [])
                 values += [one for one in found if one not in values]
-        return given, {k: v[0] if len(v) == 1 else v for k, v in joined.items()}, wrong
+        return given, unlisted(joined), wrong
 
     def _check_encoding(self, start: bytes) -> None:
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -203,10 +203,7 @@ class Manifest:
                 raise CellError("no image is named")
             if name:
                 uri, address = self._resolve(name)
-            kept = [(one, one) for one in row if columns.keeps(one)]
-            for column, field in [*kept, (columns.caption, self._fields.caption)]:
-                if values := columns.values(column, row.get(column)):
-                    cells[field] = values
+            cells = columns.cells(row, filter(columns.keeps, row), self._fields.caption)
         except (CellError, PhotoError) as error:
             problem = problem or str(error)
         if problem:

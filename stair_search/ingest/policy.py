@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,8 @@ from numpy.typing import NDArray
 from stair_search.errors import UsageError
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
+
+from .toml import is_texts, read_toml
 
 KEPT_AS = "policy.toml"
 """In a job's folder: what is in force there."""
@@ -76,10 +77,7 @@ def forbidden(file: Path) -> dict[str, str]:
 
 
 def _read(file: Path) -> tuple[list[str] | None, dict[str, str], dict[str, float]]:
-    try:
-        told = tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+    told = read_toml(file)
     unknown = sorted(set(told) - set(KEYS))
     if unknown:
         raise UsageError(f"{file}: unknown key {unknown[0]!r}; known: {', '.join(KEYS)}")
@@ -89,7 +87,7 @@ def _read(file: Path) -> tuple[list[str] | None, dict[str, str], dict[str, float
 
 
 def _check(file: Path, only: Any, forbid: Any, bias: Any) -> None:
-    if only is not None and not (isinstance(only, list) and all(isinstance(t, str) for t in only)):
+    if only is not None and not is_texts(only):
         raise UsageError(f"{file}: only is a list of tokens")
     if not isinstance(forbid, dict) or not all(isinstance(r, str) and r for r in forbid.values()):
         raise UsageError(f'{file}: [forbid] says for each token why: gun = "house rule 12"')

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
-from .columns import CellError, Columns, parsed, text_of
+from .columns import CellError, Columns, parsed, text_of, unlisted
 from .photo import Photo, Place, id_of, printable, uri_of
 from .reading.local import version_of, why_not
 
@@ -25,6 +25,11 @@ MOST_OF_SAMPLE = 64
 """Members; usually there are three."""
 MOST_TEXT = 2**20
 """Bytes of a caption or of an object beside a photo."""
+
+
+def is_shard(name: str) -> bool:
+    """Whether a file counts as a tar file, by its name."""
+    return os.path.splitext(name)[1].lower() == ENDING  # noqa: PTH122 - quick, for millions
 
 
 class _Member(NamedTuple):
@@ -63,14 +68,14 @@ def photos(
     try:
         for member in _members(shard):
             if sample and (member.key != sample[0].key or len(sample) == MOST_OF_SAMPLE):
-                yield from _sample(root, sample, endings, columns, caption)
+                yield from _photos(root, sample, endings, columns, caption)
                 sample = []
             sample.append(member)
     except OSError as error:
         problem = why_not(str(shard), error)
     except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
         problem = f"damaged tar file, what comes after is not read: {error}"
-    yield from _sample(root, sample, endings, columns, caption)
+    yield from _photos(root, sample, endings, columns, caption)
     if problem:
         yield Photo(id_of(root), root, Place(""), {}, printable(problem)), ""
 
@@ -98,43 +103,40 @@ def _members(shard: Path) -> Iterator[_Member]:
             raise tarfile.ReadError(f"no header of a member at byte {tar.offset:,}")
 
 
-def _sample(
-    root: str,
-    members: list[_Member],
-    endings: frozenset[str],
-    columns: Columns,
-    caption: str,
-) -> Iterator[tuple[Photo, str]]:
-    if len({member.ending for member in members}) < len(members):
-        # dots in names of photos that have nothing to do with each other
-        for _, some in groupby(members, key=lambda member: member.stem):
-            yield from _one(root, list(some), endings, columns, caption)
-    else:
-        yield from _one(root, members, endings, columns, caption)
-
-
-def _one(
-    root: str,
-    members: list[_Member],
-    endings: frozenset[str],
-    columns: Columns,
-    caption: str,
-) -> Iterator[tuple[Photo, str]]:
-    shown = [member for member in members if member.ending in endings]
-    if not shown:
+def _samples(members: list[_Member]) -> Iterator[list[_Member]]:
+    """Members of one key as one sample, or as several: dots may be in names of photos that have
+    nothing to do with each other.
+    """
+    if len({member.ending for member in members}) == len(members):
+        yield members
         return
-    problem, given, told = None, None, dict[str, Any]()
-    try:
-        given, told = _told(members, columns, caption)
-    except (CellError, UnicodeDecodeError) as error:
-        problem = f"what stands beside it in the tar file cannot be read: {error}"
-    for member in shown:
-        uri = f"{root}#{quote_from_bytes(os.fsencode(member.name))}"
-        wrong = "a sparse member of a tar file" if member.sparse else problem
-        # an id names one document: of several photos of a sample the first has it
-        name = id_of(given if given and member is shown[0] else uri)
-        photo = Photo(name, uri, member.place, told, wrong and printable(wrong))
-        yield photo, posixpath.normpath(member.name)
+    for _, some in groupby(members, key=lambda member: member.stem):
+        yield list(some)
+
+
+def _photos(
+    root: str,
+    members: list[_Member],
+    endings: frozenset[str],
+    columns: Columns,
+    caption: str,
+) -> Iterator[tuple[Photo, str]]:
+    for sample in _samples(members):
+        shown = [member for member in sample if member.ending in endings]
+        if not shown:
+            continue
+        problem, given, told = None, None, dict[str, Any]()
+        try:
+            given, told = _told(sample, columns, caption)
+        except (CellError, UnicodeDecodeError) as error:
+            problem = f"what stands beside it in the tar file cannot be read: {error}"
+        for member in shown:
+            uri = f"{root}#{quote_from_bytes(os.fsencode(member.name))}"
+            wrong = "a sparse member of a tar file" if member.sparse else problem
+            # an id names one document: of several photos of a sample the first has it
+            name = id_of(given if given and member is shown[0] else uri)
+            photo = Photo(name, uri, member.place, told, wrong and printable(wrong))
+            yield photo, posixpath.normpath(member.name)
 
 
 def _told(
@@ -151,10 +153,7 @@ def _told(
             row |= parsed(member.data)
         else:
             row[columns.caption] = member.data.decode()
-    fields = {name: name for name in row if columns.types is not None and columns.keeps(name)}
-    told: dict[str, Any] = {}
-    for column, field in (fields | {columns.caption: caption}).items():
-        if values := columns.values(column, row.get(column)):
-            told[field] = values[0] if len(values) == 1 else values
+    declared = filter(columns.keeps, row) if columns.types is not None else ()
+    told = unlisted(columns.cells(row, declared, caption))
     given = text_of(row.get(columns.id)) if columns.names_id else ""
     return given or None, told

@@ -107,7 +107,7 @@ class Sources:
         for path in self.others:
             if path.is_dir():
                 yield from self._folder(path.resolve())
-            elif path.suffix.lower() == shards.ENDING and path.is_file():
+            elif shards.is_shard(path.name) and path.is_file():
                 yield from self._shard(path.resolve())
             else:
                 yield self._photo(path.resolve(), path.name)
@@ -142,7 +142,7 @@ class Sources:
                     continue
                 if is_folder:
                     below.append(path)
-                elif entry.name.lower().endswith(shards.ENDING) and path.is_file():
+                elif shards.is_shard(entry.name) and path.is_file():
                     yield from self._shard(path)
                 elif is_photo(path, entry.name):
                     yield self._photo(path, os.path.relpath(entry.path, root))

@@ -88,8 +88,7 @@ class Watch:
     def progress(self) -> Progress:
         """How far it is; kept as `last` for other threads."""
         now = self._clock()
-        indexed, unchanged, failed = self.counts.values()
-        seen = indexed + unchanged + failed
+        seen, indexed, unchanged, failed = self._told()
         if now - self._past[-1][0] >= 1:
             self._past.append((now, seen))
         while len(self._past) > 2 and now - self._past[1][0] > WINDOW:
@@ -106,6 +105,10 @@ class Watch:
         )
         return self.last
 
+    def _told(self) -> tuple[int, int, int, int]:
+        indexed, unchanged, failed = self.counts.values()
+        return indexed + unchanged + failed, indexed, unchanged, failed
+
     def _left(self, now: float, seen: int) -> float | None:
         then, before = self._past[0]
         if self.total is None or seen <= before or now - then < 1:
@@ -120,15 +123,11 @@ class Watch:
         """How it ended."""
         now = self._clock()
         seconds = now - self._started
-        indexed, unchanged, failed = self.counts.values()
         return Report(
             str(self.run.job.home),
-            indexed + unchanged + failed,
-            indexed,
-            unchanged,
-            failed,
+            *self._told(),
             round(seconds, 3),
-            round(indexed / seconds, 2) if seconds else 0.0,
+            round(self.counts["indexed"] / seconds, 2) if seconds else 0.0,
             self._bottleneck(now),
             stages={
                 name: {
