@@ -66,6 +66,19 @@ stair-search ingest ~/Pictures --dry-run
     help="Where the work is done.",
 )
 @click.option(
+    "--ray-address",
+    metavar="ADDRESS",
+    help="Join a Ray cluster that runs: HOST:PORT, or auto for this machine's.  [default: "
+    "RAY_ADDRESS, else one is started for the run]",
+)
+@click.option(
+    "--num-gpus",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="N",
+    help="GPUs that an encoder takes on Ray, also a part of one such as 0.5; 0: encode on CPUs.",
+)
+@click.option(
     "--job",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the job's ledger and report.  [default: follows from sources, URL, index and "
@@ -77,6 +90,14 @@ stair-search ingest ~/Pictures --dry-run
     type=click.FloatRange(min=0, min_open=True),
     metavar="N",
     help="Write no faster than this.",
+)
+@click.option(
+    "--bulk-requests",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    metavar="N",
+    help="Requests to the engine at once, at most; how many it takes is found by trying.",
 )
 @click.option(
     "--load-settings",
@@ -105,7 +126,10 @@ def command(
     allow_private_addresses: bool,
     model: str,
     executor: str,
+    ray_address: str | None,
+    num_gpus: float,
     job: Path | None,
+    bulk_requests: int,
     documents_per_second: float | None,
     load_settings: bool,
     metrics: str | None,
@@ -139,7 +163,10 @@ def command(
         allow_private=allow_private_addresses,
         fields=fields,
         executor="ray" if executor == "ray" else "local",
+        ray_address=ray_address,
+        num_gpus=num_gpus,
         folder=job,
+        bulk_requests=bulk_requests,
         documents_per_second=documents_per_second,
         load_settings=load_settings,
         metrics=metrics,

@@ -44,6 +44,9 @@ class JobSettings:
     captions: a list whose rows are joined to photos that are found in folders.
     columns, policy: TOML files, see `columns` and `policy`. allow_hosts, allow_private: of web
     addresses, see `reading.addresses.Allowed`.
+    ray_address: of a Ray cluster that runs, "auto" for this machine's; None is RAY_ADDRESS, or one
+    started for the run. num_gpus: that an encoder takes on Ray, a part of one too; 0 encodes on
+    CPUs.
     folder: where the job keeps its things; follows from sources, url, index and model if None.
     bulk_requests: under way at once, at most; how many is found by trying, see `limit`.
     documents_per_second: written, at most. load_settings: change refresh interval and replicas
@@ -64,6 +67,8 @@ class JobSettings:
     allow_private: bool = False
     fields: Fields = field(default_factory=Fields)
     executor: Executor = "local"
+    ray_address: str | None = None
+    num_gpus: float = 0
     folder: Path | None = None
     dry_run: bool = False
     encode_batch: int = 8

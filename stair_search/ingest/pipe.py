@@ -78,6 +78,49 @@ class Background(Generic[T]):
             self._items.put(end)
 
 
+def merged(*sources: Generator[T, None, None] | Iterator[T]) -> Generator[T, None, None]:
+    """Items of several iterators as they come, each iterator in a thread of its own.
+
+    What one raises is raised after the items of all of them.
+    """
+    items: queue.Queue[tuple[T] | BaseException] = queue.Queue(len(sources))
+    closed = threading.Event()
+
+    def work(source: Iterator[T]) -> None:
+        end: BaseException = StopIteration()
+        try:
+            for item in source:
+                items.put((item,))
+                if closed.is_set():
+                    break
+        except BaseException as error:
+            end = error
+        finally:
+            close = getattr(source, "close", None)
+            if close:
+                close()
+            items.put(end)
+
+    for source in sources:
+        threading.Thread(target=work, args=(source,), daemon=True).start()
+    running, error = len(sources), None
+    try:
+        while running:
+            item = items.get()
+            if isinstance(item, tuple):
+                yield item[0]
+                continue
+            running -= 1
+            if not isinstance(item, StopIteration):
+                error = error or item
+    finally:
+        closed.set()
+        while running:  # makes room for threads that wait for it
+            running -= not isinstance(items.get(), tuple)
+    if error:
+        raise error
+
+
 def parallel(
     act: Callable[[T], U], items: Iterator[T], threads: int, ahead: int
 ) -> Generator[U, None, None]:

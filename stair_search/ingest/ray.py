@@ -1,292 +1,535 @@
 """The executor on Ray Data. The only module that knows Ray.
 
-    found photos | decode and encode (an actor a CPU) | write (an actor) | ledger (this process)
+    find (this process) | decode and encode (an actor a CPU) | write (an actor a machine) | ledger
+    find (this process) | decode (an actor a CPU) | encode (an actor a GPU) | write | ledger
 
-Photos are found first and wait in Ray's object store; from there on all is streamed. A photo
-travels as its pickled `Work` beside flat columns; tokens as two list columns, since a dict would
-become a struct with a field for each token.
+Blocks of photos are handed to Ray while it works, and only as many as may be encoded again after a
+crash: Ray bounds what waits between two steps by bytes alone, and tokens are small. An actor that
+is lost takes the pipeline with it, and the next one goes on with what is not in the ledger, on the
+machines that are left: an actor that is to come back where there is no room for it would be waited
+for without end.
 """
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import logging
 import os
-import pickle
+import socket
 import threading
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from stair_search.engines import connect
 from stair_search.engines.base import Engine
-from stair_search.errors import DestinationError, UsageError
-from stair_search.tokens import TokenWeights
+from stair_search.errors import DestinationError, StairError, UsageError
 
 from .bulk import Pace
 from .decode import prepare
 from .encoder import Encoder
 from .job import JobSettings
 from .photo import Prepared, Result, Work
+from .pipe import merged
+from .placement import Placement, placed
 from .policy import Policy
 from .reading.reader import Reader
-from .stages import Executor, Ready, Requests, Run, batches, encode, ready, sent
+from .stages import FLUSH_SECONDS, Executor, Requests, Run, encode, ready, sent
 
 try:
     import pyarrow as pa
     import ray
-    from ray.data import ActorPoolStrategy, DataContext
+    from ray.data import ActorPoolStrategy, DataContext, Datasource
+    from ray.data.block import BlockMetadata
+    from ray.data.datasource import ReadTask
+    from ray.exceptions import GetTimeoutError, RayError, RayTaskError
+    from ray.util.queue import Queue
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from . import blocks
 except ImportError as missing:
     raise UsageError(
         f"--executor ray needs Ray Data: pip install 'stair-search[ray]' ({missing})"
     ) from None
 
-BLOCK = 4
-"""Encoder batches in a block, the unit in which photos go from one step to the next."""
+# To whoever writes such a program, not to whoever runs it.
+warnings.filterwarnings("ignore", message=".*(ray_remote_args|minimum number of concurrent actors)")
+warnings.filterwarnings("ignore", module=r"ray\.")
 
+BLOCK_SECONDS = 1.0
+"""What an encoder should need for a block: long beside Ray's part in it, short beside a crash."""
 
-def encoders(total: float, free: float) -> int:
-    """An encoder for each free CPU; the writer waits for the network and takes none.
+START_SECONDS = 600.0
+"""Actors that have not started by then, with their models, never will."""
 
-    What could not be scheduled is refused here, and would hang otherwise.
-    """
-    if free < 1:
-        raise UsageError(
-            f"--executor ray needs 1 free CPU, and of Ray's {total:g} are {free:g} free: "
-            f"wait, or use --executor local"
-        )
-    return int(free)
+BACK_SECONDS = 60.0
+"""Until Ray has noticed that a machine is gone."""
+
+TRIES = 3
+"""Pipelines, one after the other, in which no photo was finished."""
 
 
 @contextmanager
 def executor(run: Run) -> Iterator[Executor]:
-    """Joins a Ray that runs (RAY_ADDRESS, or one here), or starts one and ends it afterwards."""
+    """Joins the Ray of --ray-address or RAY_ADDRESS, or starts one here for the run."""
     started = not ray.is_initialized()
     if started:
-        # Ray Data alone makes it warn of actors that it restarts well.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-        try:
-            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError) as error:
-            said = str(error).strip().splitlines()[0]
-            raise DestinationError(f"Ray cannot be joined or started: {said}") from None
+        _join(run.job.ray_address)
     try:
-        count = encoders(
-            ray.cluster_resources().get("CPU", 0), ray.available_resources().get("CPU", 0)
-        )
-        # A block in each encoder and one behind it, one in the writer and one before it.
-        most = BLOCK * run.job.encode_batch * (2 * count + 2)
-        yield Executor(partial(_execute, run, count, most), most)
+        place = _placed(run.job)
+        # a block in each worker and one behind it, and one that is being recorded
+        workers = place.encoders + place.decoders + place.writers * place.requests
+        most = _largest(run.job) * (2 * workers + 1)
+        yield Executor(partial(_execute, run, place, most), most)
     finally:
         if started:
             ray.shutdown()
 
 
-def _execute(
-    run: Run, count: int, most: int, works: Iterator[Work | Result]
-) -> Iterator[list[Result]]:
-    run.meters["decode"].workers = run.meters["encode"].workers = count
-    tables: list[Any] = []
-    for found in _blocks(run.meters["find"].timed(works), BLOCK * run.job.encode_batch):
-        yield _record(run, [item for item in found if isinstance(item, Result)])
-        todo = [pickle.dumps(item) for item in found if isinstance(item, Work)]
-        if todo:
-            tables.append(ray.put(pa.table({"work": pa.array(todo, pa.large_binary())})))
-    if not tables:
+def _join(address: str | None) -> None:
+    if address and address.startswith("ray://"):
+        raise UsageError(
+            f"Ray's client cannot stream ({address}): start the command on a machine of the "
+            f"cluster with --ray-address auto, or by `ray job submit`"
+        )
+    # Ray Data alone makes it warn of actors that are lost.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # left to itself it waits for minutes for what the last cluster on this machine was
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    new = {"include_dashboard": False} if address == "local" else {}
+    try:
+        _must_answer(address)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **new)
+    except (OSError, RuntimeError, ValueError) as error:
+        said = str(error).strip().splitlines()[0]
+        raise DestinationError(f"Ray cannot be joined or started: {said}") from None
+
+
+def _must_answer(address: str) -> None:
+    """Ray tries for minutes. Raises DestinationError."""
+    host, colon, port = address.rpartition(":")
+    if not colon:
         return
-    slots = ray.remote(num_cpus=0)(_Slots).remote(most)
-    for rows in _pipeline(run, count, tables, slots):
-        for stage in ("decode", "encode", "bulk"):
-            spent = [ms for ms in rows[f"{stage}_ms"] if ms is not None]
-            run.meters[stage].add(sum(spent) / 1000, len(spent))
-        results = [pickle.loads(result) for result in rows["result"] if result]
-        yield _record(run, results)
-        slots.release.remote([result.photo.id for result in results])
-        if run.stop.is_set():
-            slots.stop.remote()
-        for refused in rows["refused"]:
-            if refused:
-                raise DestinationError(refused)
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise DestinationError(f"no Ray answers at {address}: {error}") from None
 
 
-def _blocks(works: Iterator[Work | Result], size: int) -> Iterator[list[Work | Result]]:
-    block: list[Work | Result] = []
-    for item in works:
-        block.append(item)
-        if len(block) == size:
-            yield block
-            block = []
-    yield block
+def _placed(job: JobSettings) -> Placement:
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    free = ray.available_resources()
+    return placed(free, nodes, gpus=job.num_gpus, requests=job.bulk_requests)
 
 
-def _record(run: Run, results: list[Result]) -> list[Result]:
+def _largest(job: JobSettings) -> int:
+    """Photos in a block, at most: a request's, or some batches of an encoder for which those are
+    few.
+    """
+    return max(job.bulk_documents, 2 * job.encode_batch)
+
+
+def _execute(
+    run: Run, place: Placement, most: int, works: Iterator[Work | Result]
+) -> Iterator[list[Result]]:
+    feed = _Feed(most, run.job.encode_batch, _largest(run.job))
+    try:
+        yield from merged(_found(run, feed, works), _worked(run, feed, place))
+    finally:
+        feed.close()
+
+
+def _found(run: Run, feed: _Feed, works: Iterator[Work | Result]) -> Iterator[list[Result]]:
+    """Hands out blocks; yields what needs no work."""
+    try:
+        for block in blocks.cut(
+            run.meters["find"].timed(works), lambda: feed.size, seconds=FLUSH_SECONDS
+        ):
+            yield _recorded(run, [item for item in block if isinstance(item, Result)])
+            if not feed.put([item for item in block if isinstance(item, Work)]):
+                return
+    finally:
+        feed.end()
+
+
+def _worked(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]:
+    """What becomes of what is handed out, by one pipeline after the other until all is done."""
+    failed = 0
+    try:
+        while failed < TRIES and feed.wait(place.encoders * run.job.encode_batch):
+            failed, said = failed + 1, "it ended before its time"
+            try:
+                for results in _pipeline(run, feed, place):
+                    yield results
+                    failed = 0
+            except RayError as error:
+                said = _said(error, place)
+            if not feed:
+                continue
+            run.notices.put(f"Ray lost a worker, going on with what is left: {said}")
+            place = _replaced(run.job)
+        if failed == TRIES:
+            raise DestinationError(
+                f"Ray lost its workers {TRIES} times before a photo was finished: {said}. What was "
+                f"finished is kept; run the same command again to go on"
+            )
+    finally:
+        feed.close()
+
+
+def _said(error: RayError, place: Placement) -> str:
+    """Why a machine or a process is gone; raises what is no matter of that."""
+    if isinstance(error, RayTaskError):
+        cause = error.cause
+        raise cause if isinstance(cause, StairError) else error
+    if isinstance(error, GetTimeoutError):
+        raise DestinationError(
+            f"Ray did not start {place.encoders} encoders in {START_SECONDS:.0f} s; free now: "
+            f"{ray.available_resources()}"
+        )
+    return str(error).strip().splitlines()[0]
+
+
+def _replaced(job: JobSettings) -> Placement:
+    """What can be had now. Waits until Ray has noticed which machines are gone, and what the actors
+    of the last pipeline have left free.
+    """
+    gc.collect()  # an error and its traceback hold each other, and the actors
+    until = time.monotonic() + BACK_SECONDS
+    while True:
+        try:
+            if _all_answer() or time.monotonic() > until:
+                return _placed(job)
+        except UsageError:
+            if time.monotonic() > until:
+                raise
+        time.sleep(0.5)
+
+
+def _all_answer() -> bool:
+    """Whether those machines answer that Ray holds for alive."""
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    here = ray.remote(num_cpus=0, max_retries=0)(_here)
+    asked = [here.options(scheduling_strategy=_on(node)).remote() for node in nodes]
+    answers, _ = ray.wait(asked, num_returns=len(asked), timeout=5)
+    try:
+        return len(ray.get(answers)) == len(nodes)
+    except RayError:
+        return False
+
+
+def _here() -> None:
+    pass
+
+
+def _on(node: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def _recorded(run: Run, results: list[Result]) -> list[Result]:
     with run.meters["ledger"].busy(len(results)):
         run.ledger.record(results, model=run.encoder.fingerprint)
     return results
 
 
-def _pipeline(
-    run: Run, count: int, tables: list[Any], slots: Any
-) -> Iterator[dict[str, list[Any]]]:
-    DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    whole = {"batch_size": None, "batch_format": "pyarrow"}
-    writing = run.connect or partial(connect, run.job.url)
-    if run.job.url.startswith("sqlite:"):
-        writing = partial(connect, run.job.url)  # Ray may run in another folder: its path is whole
-    rows = (
-        ray.data.from_arrow_refs(tables)
-        .map_batches(
-            _Encode,
-            fn_constructor_args=(run.encoder, run.reader, slots, run.job.encode_batch),
-            compute=ActorPoolStrategy(size=min(count, len(tables))),
-            num_cpus=1,
-            **whole,
-        )
-        .map_batches(
-            _Write,
-            fn_constructor_args=(run.encoder, run.job, run.policy, writing),
-            compute=ActorPoolStrategy(size=1),
-            num_cpus=0,
-            **whole,
-        )
-    )
-    for batch in rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        yield batch.to_pydict()
+class _Feed:
+    """Blocks of photos for Ray: no more of them than `most` photos are under way at once.
 
-
-class _Slots:
-    """Lets photos be encoded only while fewer than `most` are encoded and not in the ledger.
-
-    Ray bounds what waits between two steps by bytes alone, and tokens are small. Taking twice for
-    the same photo counts once, so that a repeated task does not use up what there is.
+    Under way is what was handed out and is not in the ledger; a new pipeline gets that first.
+    size: photos in a block, `least` at first, so that few photos make work for many. Used by the
+    thread that finds photos and the one that gets what became of them.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: set[str] = set()
-        self._stopped = False
-        self._changed = asyncio.Condition()
+    def __init__(self, most: int, least: int, largest: int) -> None:
+        self.size = least
+        self._most, self._least, self._largest = most, least, largest
+        self._under_way: dict[str, Work] = {}
+        self._queue: Queue | None = None
+        self._ended = self._closed = False
+        self._changed = threading.Condition()
 
-    async def take(self, ids: Collection[str]) -> bool:
-        """Waits for room; False after a stop."""
-        async with self._changed:
-            await self._changed.wait_for(
-                lambda: self._stopped or len(self._held.union(ids)) <= self._most
+    def put(self, works: list[Work]) -> bool:
+        """Waits for room; False once closed."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    self._closed
+                    or not self._under_way
+                    or len(self._under_way) + len(works) <= self._most
+                )
             )
-            self._held.update(ids)
-            return not self._stopped
+            if self._closed:
+                return False
+            if works:
+                self._under_way |= {work.photo.id: work for work in works}
+                if self._queue:
+                    self._queue.put(blocks.of_works(works))
+                self._changed.notify_all()
+            return True
 
-    async def release(self, ids: Collection[str]) -> None:
+    def end(self) -> None:
+        """No more is found."""
+        with self._changed:
+            self._ended = True
+            if self._queue:
+                self._queue.put(None)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more is wanted."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait(self, photos: int) -> bool:
+        """Until so many are under way, or some and no more come for a while; False where all is
+        done.
+        """
+        with self._changed:
+            while not (self._under_way or self._ended or self._closed):
+                self._changed.wait()
+            self._changed.wait_for(
+                lambda: self._ended or self._closed or len(self._under_way) >= photos,
+                FLUSH_SECONDS,
+            )
+            return bool(self._under_way) and not self._closed
+
+    def begin(self, where: NodeAffinitySchedulingStrategy) -> Queue:
+        """A queue of blocks for a new pipeline, None after the last."""
+        with self._changed:
+            self._queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": where})
+            works = list(self._under_way.values())
+            for start in range(0, len(works), self.size):
+                self._queue.put(blocks.of_works(works[start : start + self.size]))
+            if self._ended:
+                self._queue.put(None)
+            return self._queue
+
+    def finish(self) -> None:
+        """The pipeline is no more."""
+        with self._changed:
+            if self._queue:
+                self._queue.shutdown(force=True)
+            self._queue = None
+
+    def done(self, results: Collection[Result]) -> None:
         """These photos are in the ledger."""
-        async with self._changed:
-            self._held.difference_update(ids)
+        spent = [r.decode_ms + r.encode_ms for r in results if r.decode_ms and r.encode_ms]
+        with self._changed:
+            for result in results:
+                self._under_way.pop(result.photo.id, None)
+            if spent:
+                each = sum(spent) / len(spent) / 1000
+                self.size = int(min(max(BLOCK_SECONDS / each, self._least), self._largest))
             self._changed.notify_all()
 
-    async def stop(self) -> None:
-        """From now on nothing more is encoded."""
-        async with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+    def __len__(self) -> int:
+        return len(self._under_way)
 
 
-_ENCODED = pa.schema(
-    [
-        ("result", pa.large_binary()),  # of a photo that needs no more; then all else is null
-        ("work", pa.large_binary()),
-        ("content_hash", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("decode_ms", pa.float64()),
-        ("encode_ms", pa.float64()),
-        ("reason", pa.string()),
-        ("ids", pa.list_(pa.int32())),
-        ("weights", pa.list_(pa.float32())),
-    ]
-)
-_WRITTEN = pa.schema(
-    [
-        ("result", pa.large_binary()),
-        ("refused", pa.string()),
-        ("decode_ms", pa.float64()),
-        ("encode_ms", pa.float64()),
-        ("bulk_ms", pa.float64()),
-    ]
-)
+class _Found(Datasource):  # type: ignore[misc]  # Ray has no types
+    """Blocks as the queue gives them."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def estimate_inmemory_data_size(self) -> None:
+        return None
+
+    def get_read_tasks(
+        self,
+        parallelism: int,
+        per_task_row_limit: int | None = None,
+        data_context: DataContext | None = None,
+    ) -> list[ReadTask]:
+        about = BlockMetadata(num_rows=None, size_bytes=None, input_files=None, exec_stats=None)
+        return [ReadTask(partial(_taken, self._queue), about)]
+
+
+def _taken(queue: Queue) -> Iterator[Any]:
+    while (block := queue.get()) is not None:
+        yield block
+
+
+def _pipeline(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]:
+    """What becomes of photos, once it is in the ledger."""
+    job = run.job
+    run.meters["decode"].workers = place.preparers
+    run.meters["encode"].workers = place.encoders
+    run.meters["bulk"].workers = place.writers * place.requests
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = 1  # bytes: each row goes on at once, and a row is a block
+    context.wait_for_min_actors_s = int(START_SECONDS)
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    here = _on(ray.get_runtime_context().get_node_id())
+    # a file of SQLite is written where it lies; its path is whole, Ray may run in another folder
+    writing = run.connect or partial(connect, job.url)
+    bound = {}
+    if job.url.startswith("sqlite:"):
+        writing, bound = partial(connect, job.url), {"scheduling_strategy": here}
+    rate = job.documents_per_second
+    pace = partial(Pace, place.requests, rate and rate / place.writers)
+    rows = ray.data.read_datasource(
+        _Found(feed.begin(here)),
+        override_num_blocks=1,
+        ray_remote_args={"num_cpus": 0, "max_retries": 0, "scheduling_strategy": here},
+    )
+    if place.decoders:
+        rows = _mapped(rows, _Decode, (run.encoder, run.reader), place.decoders)
+        encoding = (run.encoder, job.encode_batch)
+        rows = _mapped(rows, _Encode, encoding, place.encoders, num_cpus=0, num_gpus=place.gpus)
+    else:
+        both = (run.encoder, run.reader, job.encode_batch)
+        rows = _mapped(rows, _DecodeEncode, both, place.encoders)
+    rows = _mapped(
+        rows,
+        _Write,
+        (run.encoder, job, run.policy, writing, pace),
+        place.writers,
+        calls=place.requests,
+        num_cpus=0,
+        **bound,
+    )
+    batches = rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    try:
+        for table in batches:
+            for results, bulk_ms, refused in blocks.written_of(table):
+                yield _taken_in(run, feed, results, bulk_ms)
+                if refused:
+                    raise DestinationError(refused)
+    finally:
+        feed.finish()
+
+
+def _mapped(
+    rows: Any,
+    step: type,
+    told: tuple[Any, ...],
+    workers: int,
+    *,
+    calls: int = 1,
+    num_cpus: float = 1,
+    **options: Any,
+) -> Any:
+    return rows.map_batches(
+        step,
+        fn_constructor_args=told,
+        compute=ActorPoolStrategy(
+            size=workers, max_concurrent_calls_per_actor=calls, enable_true_multi_threading=True
+        ),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=num_cpus,
+        max_restarts=0,
+        **options,
+    )
+
+
+def _taken_in(run: Run, feed: _Feed, results: list[Result], bulk_ms: float) -> list[Result]:
+    for stage, spent in (
+        ("decode", [result.decode_ms for result in results]),
+        ("encode", [result.encode_ms for result in results]),
+    ):
+        known = [ms for ms in spent if ms is not None]
+        run.meters[stage].add(sum(known) / 1000, len(known))
+    run.meters["bulk"].add(bulk_ms / 1000, sum(r.state == "indexed" for r in results))
+    _recorded(run, results)
+    feed.done(results)
+    return results
+
+
+class _Decode:
+    """Reads and decodes the photos of a block."""
+
+    def __init__(self, encoder: Encoder, reader: Reader) -> None:
+        self._encoder, self._reader = encoder, reader
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return blocks.of_prepared(*self.decoded(table))
+
+    def decoded(self, table: pa.Table) -> tuple[list[Prepared], list[Result]]:
+        """The photos, and what is final already."""
+        encoder = self._encoder
+        photos: list[Prepared] = []
+        final: list[Result] = []
+        for work in blocks.works_of(table):
+            item = prepare(work, self._reader, encoder.prepare_image, encoder.image_size)
+            if isinstance(item, Result):
+                final.append(item)
+            else:
+                photos.append(item)
+        return photos, final
 
 
 class _Encode:
-    """Decodes the photos of a block and encodes them in batches."""
+    """Encodes the photos of a block in batches."""
 
-    def __init__(self, encoder: Encoder, reader: Reader, slots: Any, batch: int) -> None:
-        self._encoder, self._reader = encoder, reader
-        self._slots = slots
-        self._batch = batch
+    def __init__(self, encoder: Encoder, batch: int) -> None:
+        self._encoder, self._batch = encoder, batch
 
-    def __call__(self, table: Any) -> Any:
-        works = table.column("work").to_pylist()
-        items = (
-            prepare(
-                pickle.loads(work),
-                self._reader,
-                self._encoder.prepare_image,
-                self._encoder.image_size,
-            )
-            for work in works
-        )
-        rows: list[dict[str, Any]] = []
-        for photos, final in batches(items, self._batch):
-            rows += [{"result": pickle.dumps(result)} for result in final]
-            rows += self._encode(photos)
-        return pa.Table.from_pylist(rows, _ENCODED)
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return self.encoded(*blocks.prepared_of(table))
 
-    def _encode(self, photos: list[Prepared]) -> list[dict[str, Any]]:
-        if not photos or not ray.get(self._slots.take.remote([p.work.photo.id for p in photos])):
-            return []  # stopped: these photos are left for the next run
-        started = time.perf_counter()
-        answers = encode(self._encoder, photos)
-        spent = (time.perf_counter() - started) * 1000 / len(photos)
-        return [
-            {
-                "work": pickle.dumps(photo.work),
-                "content_hash": photo.content_hash,
-                "width": photo.width,
-                "height": photo.height,
-                "decode_ms": photo.decode_ms,
-                "encode_ms": spent,
-                "reason": tokens if isinstance(tokens, str) else None,
-                "ids": None if isinstance(tokens, str) else tokens.ids,
-                "weights": None if isinstance(tokens, str) else tokens.weights,
-            }
-            for photo, tokens in zip(photos, answers, strict=True)
-        ]
+    def encoded(self, photos: list[Prepared], final: list[Result]) -> pa.Table:
+        answers: list[blocks.Answer] = []
+        encode_ms: list[float] = []
+        for start in range(0, len(photos), self._batch):
+            batch = photos[start : start + self._batch]
+            started = time.perf_counter()
+            answers += encode(self._encoder, batch)
+            spent = (time.perf_counter() - started) * 1000
+            encode_ms += [spent / len(batch)] * len(batch)
+        return blocks.of_encoded(photos, answers, encode_ms, final)
+
+
+class _DecodeEncode:
+    """Both in one process, so that no pixels travel."""
+
+    def __init__(self, encoder: Encoder, reader: Reader, batch: int) -> None:
+        self._decode, self._encode = _Decode(encoder, reader), _Encode(encoder, batch)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        return self._encode.encoded(*self._decode.decoded(table))
 
 
 class _Write:
-    """Makes documents of a block and writes them."""
+    """Makes documents of a block and writes them. Called by several threads."""
 
     def __init__(
-        self, encoder: Encoder, job: JobSettings, policy: Policy, connect: Callable[[], Engine]
+        self,
+        encoder: Encoder,
+        job: JobSettings,
+        policy: Policy,
+        connect: Callable[[], Engine],
+        pace: Callable[[], Pace],
     ) -> None:
         self._encoder = encoder
         self._vocabulary = encoder.vocabulary
         self._job, self._policy = job, policy
-        self._engine = connect()
-        self._pace = Pace(1, job.documents_per_second)
+        self._engine, self._pace = connect(), pace()
 
-    def __call__(self, table: Any) -> Any:
-        rows = table.to_pylist()
+    def __call__(self, table: pa.Table) -> pa.Table:
+        photos, results = blocks.encoded_of(table)
         started = time.perf_counter()
-        results: list[Result] = []
         refused = None
         requests = Requests(self._job)
         try:
-            for row in rows:
-                item = self._item(row)
+            for photo, answer, encode_ms in photos:
+                item = ready(
+                    photo,
+                    answer,
+                    model=self._encoder.fingerprint,
+                    vocabulary=self._vocabulary,
+                    fields=self._job.fields,
+                    policy=self._policy,
+                    encode_ms=encode_ms,
+                )
                 if isinstance(item, Result):
                     results.append(item)
                     continue
@@ -295,40 +538,8 @@ class _Write:
             results += self._sent(requests.rest())
         except DestinationError as error:
             refused = str(error)  # what was taken before it goes into the ledger all the same
-        spent = (time.perf_counter() - started) * 1000
-        told: list[dict[str, Any]] = [
-            {
-                "result": pickle.dumps(result),
-                "decode_ms": result.decode_ms,
-                "encode_ms": result.encode_ms,
-                "bulk_ms": spent / len(results) if result.state == "indexed" else None,
-            }
-            for result in results
-        ]
-        return pa.Table.from_pylist([*told, {"refused": refused}], _WRITTEN)
+        return blocks.of_written(results, (time.perf_counter() - started) * 1000, refused)
 
-    def _item(self, row: dict[str, Any]) -> Ready | Result:
-        if row["result"]:
-            result: Result = pickle.loads(row["result"])
-            return result
-        photo = Prepared(
-            pickle.loads(row["work"]),
-            row["content_hash"],
-            row["width"],
-            row["height"],
-            np.empty(0, np.uint8),  # the pixels have stayed where they were
-            row["decode_ms"],
-        )
-        return ready(
-            photo,
-            row["reason"] or TokenWeights(row["ids"], row["weights"]),
-            model=self._encoder.fingerprint,
-            vocabulary=self._vocabulary,
-            fields=self._job.fields,
-            policy=self._policy,
-            encode_ms=row["encode_ms"],
-        )
-
-    def _sent(self, documents: list[Ready]) -> Iterator[Result]:
+    def _sent(self, documents: list[Any]) -> Iterator[Result]:
         for results in sent(self._engine, self._job, documents, self._pace, threading.Event()):
             yield from results

@@ -247,6 +247,8 @@ def _follow(
         while True:
             try:
                 watch.add(results.next(TICK) or [])
+                while not state.notices.empty():
+                    tell(Progress(notice=state.notices.get()))
                 tell(watch.progress())
             except StopIteration:
                 if whole is not None and not interrupted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -37,7 +38,7 @@ STAGES = ("find", "decode", "encode", "bulk", "ledger")
 
 @dataclass
 class Run:
-    """What the stages of one run share."""
+    """What the stages of one run share. notices: lines to be shown, see `job.Progress`."""
 
     job: JobSettings
     engine: Engine
@@ -49,6 +50,7 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
     meters: dict[str, Meter] = field(default_factory=lambda: {name: Meter() for name in STAGES})
     connect: Callable[[], Engine] | None = None
+    notices: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
 
 
 class Executor(NamedTuple):

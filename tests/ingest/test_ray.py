@@ -13,20 +13,12 @@ import pytest
 pytest.importorskip("ray")
 
 from stair_search.engines import connect
-from stair_search.errors import DestinationError, UsageError
+from stair_search.errors import DestinationError
 from stair_search.ingest import failures, verify
-from stair_search.ingest.ray import encoders
 from tests.ingest.conftest import MakeJob, counts, make_photo
 from tests.ingest.proxy import proxy_to
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-def test_what_cannot_be_scheduled_is_refused_with_the_numbers() -> None:
-    assert encoders(2, 2) == 2
-    assert encoders(16, 3.5) == 3
-    with pytest.raises(UsageError, match=r"needs 1 free CPU, and of Ray's 2 are 0\.5 free"):
-        encoders(2, 0.5)
 
 
 @pytest.fixture

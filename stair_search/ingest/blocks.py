@@ -1,0 +1,165 @@
+"""Photos on their way between processes: a block of them is one row of an Arrow table.
+
+A photo travels as its pickled `Work` beside flat columns, what has become of it as its pickled
+`Result`; tokens as two list columns, since a dict would become a struct with a field for each.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stair_search.tokens import TokenWeights
+
+from .photo import Prepared, Result, Work
+
+_BINARIES = pa.list_(pa.large_binary())
+
+WORKS = pa.schema([("works", _BINARIES)])
+
+_PREPARED = [
+    ("results", _BINARIES),
+    ("works", _BINARIES),
+    ("hashes", pa.list_(pa.string())),
+    ("widths", pa.list_(pa.int32())),
+    ("heights", pa.list_(pa.int32())),
+    ("decode_ms", pa.list_(pa.float64())),
+]
+PREPARED = pa.schema([*_PREPARED, ("pixels", pa.large_binary()), ("shape", pa.list_(pa.int32()))])
+ENCODED = pa.schema(
+    [
+        *_PREPARED,
+        ("encode_ms", pa.list_(pa.float64())),
+        ("reasons", pa.list_(pa.string())),
+        ("ids", pa.list_(pa.list_(pa.int32()))),
+        ("weights", pa.list_(pa.list_(pa.float32()))),
+    ]
+)
+WRITTEN = pa.schema([("results", _BINARIES), ("bulk_ms", pa.float64()), ("refused", pa.string())])
+
+Answer = TokenWeights | str
+"""A photo's tokens, or why it has none."""
+
+
+def cut(
+    items: Iterable[Work | Result], size: Callable[[], int], seconds: float
+) -> Iterator[list[Work | Result]]:
+    """Works in blocks of a size that may change, each with the results that came between; none is
+    held longer than `seconds` while others come.
+    """
+    block: list[Work | Result] = []
+    works, since = 0, time.monotonic()
+    for item in items:
+        block.append(item)
+        works += isinstance(item, Work)
+        now = time.monotonic()
+        if works >= size() or len(block) >= 1024 or now - since > seconds:
+            yield block
+            block, works, since = [], 0, now
+    if block:
+        yield block
+
+
+def of_works(works: Sequence[Work]) -> pa.Table:
+    return _row({"works": _pickled(works)}, WORKS)
+
+
+def works_of(table: pa.Table) -> Iterator[Work]:
+    return _unpickled(table, "works")
+
+
+def of_prepared(photos: Sequence[Prepared], final: Sequence[Result]) -> pa.Table:
+    pixels = np.stack([photo.pixels for photo in photos]) if photos else np.empty(0, np.uint8)
+    return _row(
+        {**_columns(photos, final), "pixels": pixels.tobytes(), "shape": pixels.shape}, PREPARED
+    )
+
+
+def prepared_of(table: pa.Table) -> tuple[list[Prepared], list[Result]]:
+    shape = _column(table, "shape")
+    pixels = np.frombuffer(table["pixels"][0].as_buffer(), np.uint8).reshape(shape)
+    return _photos(table, pixels), list(_unpickled(table, "results"))
+
+
+def of_encoded(
+    photos: Sequence[Prepared],
+    answers: Sequence[Answer],
+    encode_ms: Sequence[float],
+    final: Sequence[Result],
+) -> pa.Table:
+    tokens = [None if isinstance(answer, str) else answer for answer in answers]
+    return _row(
+        {
+            **_columns(photos, final),
+            "encode_ms": encode_ms,
+            "reasons": [answer if isinstance(answer, str) else None for answer in answers],
+            "ids": [None if one is None else one.ids for one in tokens],
+            "weights": [None if one is None else one.weights for one in tokens],
+        },
+        ENCODED,
+    )
+
+
+def encoded_of(
+    table: pa.Table,
+) -> tuple[list[tuple[Prepared, Answer, float]], list[Result]]:
+    """Photos with their tokens and the milliseconds that encoding took; their pixels are gone."""
+    answers: list[Answer] = [
+        reason if ids is None else TokenWeights(np.array(ids, np.int32), np.array(w, np.float32))
+        for reason, ids, w in zip(
+            *(_column(table, name) for name in ("reasons", "ids", "weights")), strict=True
+        )
+    ]
+    photos = _photos(table, [np.empty(0, np.uint8)] * len(answers))
+    encode_ms = _column(table, "encode_ms")
+    return list(zip(photos, answers, encode_ms, strict=True)), list(_unpickled(table, "results"))
+
+
+def of_written(results: Sequence[Result], bulk_ms: float, refused: str | None) -> pa.Table:
+    """refused: why the destination takes no more."""
+    return _row({"results": _pickled(results), "bulk_ms": bulk_ms, "refused": refused}, WRITTEN)
+
+
+def written_of(table: pa.Table) -> Iterator[tuple[list[Result], float, str | None]]:
+    """The same back, for each row."""
+    for row in table.to_pylist():
+        yield [pickle.loads(one) for one in row["results"]], row["bulk_ms"], row["refused"]
+
+
+def _columns(photos: Sequence[Prepared], final: Sequence[Result]) -> dict[str, Any]:
+    return {
+        "results": _pickled(final),
+        "works": _pickled([photo.work for photo in photos]),
+        "hashes": [photo.content_hash for photo in photos],
+        "widths": [photo.width for photo in photos],
+        "heights": [photo.height for photo in photos],
+        "decode_ms": [photo.decode_ms for photo in photos],
+    }
+
+
+def _photos(table: pa.Table, pixels: Any) -> list[Prepared]:
+    columns = (_column(table, name) for name in ("hashes", "widths", "heights"))
+    rows = zip(works_of(table), *columns, pixels, _column(table, "decode_ms"), strict=True)
+    return [Prepared(*row) for row in rows]
+
+
+def _row(values: dict[str, Any], schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_pylist([values], schema)
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    values: list[Any] = table[name][0].as_py()
+    return values
+
+
+def _pickled(items: Iterable[Work | Result]) -> list[bytes]:
+    return [pickle.dumps(item) for item in items]
+
+
+def _unpickled(table: pa.Table, name: str) -> Iterator[Any]:
+    return map(pickle.loads, _column(table, name))
