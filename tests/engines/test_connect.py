@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 import trustme
 
+from stair_search import __version__
 from stair_search.engines import Document, Engine, RequestError, connect
 from stair_search.engines.connect import sqlite_path
 from stair_search.errors import DestinationError, UsageError
 from stair_search.mappings import index_body
 from stair_search.queries import All, Ids, Match, Term, question
+from tests.conftest import Engines
 from tests.engines import fake
 from tests.engines.fake import Answer, Request, served
 
@@ -29,6 +31,15 @@ def test_real_nodes_are_recognised(opensearch_url: str, elasticsearch7_url: str)
     one, other = connect(opensearch_url), connect(elasticsearch7_url)
     assert (one.info.product, one.info.version.split(".")[0]) == ("opensearch", "3")
     assert (other.info.product, other.info.version.split(".")[0]) == ("elasticsearch", "7")
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("name", ["opensearch", "elasticsearch7"])
+def test_the_tasks_of_a_node_tell_who_asks(name: str, engines: Engines) -> None:
+    engine = connect(engines.url(name))
+    told = engine._send("GET", "/_tasks", params={"actions": "cluster:monitor/tasks/lists*"})  # type: ignore[attr-defined]
+    asked = [task["headers"] for node in told["nodes"].values() for task in node["tasks"].values()]
+    assert {"X-Opaque-Id": f"stair-search/{__version__}"} in asked
 
 
 @pytest.fixture(params=["8", "9"])

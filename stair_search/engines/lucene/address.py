@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from stair_search import __version__
 from stair_search.errors import UsageError
 
 # never with the URL or the parser's words: where it cannot be read, any part may be a password
@@ -36,7 +37,9 @@ class Address:
 
     @property
     def headers(self) -> dict[str, str]:
-        return {"authorization": self.authorization} if self.authorization else {}
+        """Of every request. Slow logs and the tasks API show the opaque id: who asks."""
+        named = {"x-opaque-id": f"stair-search/{__version__}"}
+        return named | ({"authorization": self.authorization} if self.authorization else {})
 
 
 def address(
