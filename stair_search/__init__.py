@@ -6,12 +6,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from stair_search.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from stair_search.encoders import load_encoder as load_encoder
     from stair_search.engines import connect as connect
     from stair_search.queries import question as question
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "connect": "stair_search.engines",

@@ -34,6 +34,7 @@ def cluster_checks(engine: Engine, index: str) -> Iterator[Check]:
         "clauses": _clauses,
         "permissions": _permissions,
         "writable": _writable,
+        "pipelines": _pipelines,
     }.items():
         try:
             ok, detail, remedy = check(send, index)
@@ -154,6 +155,38 @@ def _writable(send: Send, index: str) -> Finding:
         return True, "nothing is read-only", ""
     remedy = "make room on disk if it is full, then set them to null (PUT /INDEX/_settings)"
     return False, f"set: {', '.join(blocks)}", remedy
+
+
+def _pipelines(send: Send, index: str) -> Finding:
+    """Those that the index names itself."""
+    try:
+        settings = send("GET", f"/{quote(index, safe='')}/_settings", index=index)
+    except RequestError as error:
+        if error.status != 404:
+            raise
+        settings = {}
+    named = {
+        f"{kind} {name!r}": name
+        for one in settings.values()
+        for kind in ("default_pipeline", "final_pipeline")
+        if (name := one["settings"]["index"].get(kind, "_none")) != "_none"
+    }
+    missing = [told for told, name in named.items() if not _there(send, name)]
+    if missing:
+        remedy = "make it (PUT /_ingest/pipeline/NAME), or set it to _none (PUT /INDEX/_settings)"
+        return False, f"not there: {', '.join(missing)}", remedy
+    if not named:
+        return True, "the index has none of its own", ""
+    seen = "run on all that ingest writes, and seeing nothing else of a document"
+    return True, f"{', '.join(named)}: {seen}", ""
+
+
+def _there(send: Send, pipeline: str) -> bool:
+    try:
+        send("GET", f"/_ingest/pipeline/{quote(pipeline, safe='')}")
+    except RequestError as error:
+        return error.status != 404
+    return True
 
 
 def _on(value: Any) -> bool:

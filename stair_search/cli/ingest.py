@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..fields import Fields
-from .command import Command, debug_option, model_option
+from .command import Command, debug_option, model_option, utf8
 from .destination import Destination, destination_options
 from .field_options import field_options
 from .output import Format, emit, format_option, note
@@ -106,6 +106,12 @@ stair-search ingest ~/Pictures --dry-run
     "are put back.",
 )
 @click.option(
+    "--pipeline",
+    callback=utf8,
+    metavar="NAME",
+    help="An ingest pipeline of the cluster through which each document goes.",
+)
+@click.option(
     "--metrics",
     metavar="[HOST:]PORT",
     help="Serve Prometheus metrics while it runs; to this machine alone unless HOST says more.",
@@ -132,6 +138,7 @@ def command(
     bulk_requests: int,
     documents_per_second: float | None,
     load_settings: bool,
+    pipeline: str | None,
     metrics: str | None,
     fields: Fields,
     dry_run: bool,
@@ -169,6 +176,7 @@ def command(
         bulk_requests=bulk_requests,
         documents_per_second=documents_per_second,
         load_settings=load_settings,
+        pipeline=pipeline,
         metrics=metrics,
         dry_run=dry_run,
     )

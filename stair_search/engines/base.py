@@ -25,10 +25,13 @@ class Document(NamedTuple):
     """A document to be written: `fields` replace those of the same name, others stay as they are.
 
     A token field is a list of one object, `[{"dog": 1.5}]`, so that engines replace it as a whole.
+    routing: what chooses its shard instead of the id; the same id with another routing is another
+    document.
     """
 
     id: str
     fields: dict[str, Any]
+    routing: str | None = None
 
 
 class Outcome(NamedTuple):
@@ -95,8 +98,18 @@ class Engine(Protocol):
     def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
         """Sets some of them; None puts one back to its default."""
 
-    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
-        """Writes documents in one request, an outcome for each in their order (upsert)."""
+    def bulk(
+        self, index: str, documents: Sequence[Document], pipeline: str | None = None
+    ) -> list[Outcome]:
+        """Writes documents in one request, an outcome for each in their order (upsert).
+
+        pipeline: an ingest pipeline of the cluster through which they go first.
+        """
+
+    def check_pipeline(self, index: str, pipeline: str) -> None:
+        """Raises UsageError where the engine has no such thing, DestinationError where this one is
+        not there or may not be run.
+        """
 
     def body(
         self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import tenacity
@@ -60,6 +60,7 @@ def write(
     index: str,
     documents: Sequence[Document],
     *,
+    pipeline: str | None = None,
     pace: Pace,
     retry_seconds: float,
     stop: threading.Event,
@@ -75,6 +76,9 @@ def write(
         return
     since = time.monotonic()
 
+    def bulk(some: list[Document]) -> list[Outcome]:
+        return engine.bulk(index, some, pipeline)
+
     def enough(_: tenacity.RetryCallState) -> bool:
         return stop.is_set() or time.monotonic() - since >= retry_seconds
 
@@ -88,7 +92,7 @@ def write(
     try:
         for attempt in tries:
             with attempt:  # keeps the error for the next turn, so that what is done comes first
-                sent = _send(engine, index, pending, pace, stop)
+                sent = _send(bulk, pending, pace, stop)
                 pending = sent.later
                 since += sent.waited
                 if sent.done:
@@ -109,7 +113,10 @@ def write(
 
 
 def _send(
-    engine: Engine, index: str, documents: list[Document], pace: Pace, stop: threading.Event
+    bulk: Callable[[list[Document]], list[Outcome]],
+    documents: list[Document],
+    pace: Pace,
+    stop: threading.Event,
 ) -> _Sent:
     """One request, more where it must be halved."""
     started = time.monotonic()
@@ -119,7 +126,7 @@ def _send(
         with pace.limit.turn(stop) as turn:
             waited = time.monotonic() - started
             try:
-                answers = engine.bulk(index, documents)
+                answers = bulk(documents)
             except RequestError as error:
                 if error.status in BUSY:
                     turn.refused()
@@ -136,10 +143,10 @@ def _send(
         if len(documents) == 1:
             return _Sent([Outcome(documents[0].id, error.status, str(error))], [])
         middle = len(documents) // 2
-        first = _send(engine, index, documents[:middle], pace, stop)
+        first = _send(bulk, documents[:middle], pace, stop)
         if first.error:
             return first
-        second = _send(engine, index, documents[middle:], pace, stop)
+        second = _send(bulk, documents[middle:], pace, stop)
         return _Sent(
             first.done + second.done,
             first.later + second.later,

@@ -55,11 +55,11 @@ def document(
     )
 
 
-def columns_hash(photo: Photo, fields: Fields, policy: Policy) -> str:
-    """Changes with what the source says of a photo, with the names it is stored under, and with
-    what a policy does to its tokens.
+def columns_hash(photo: Photo, fields: Fields, policy: Policy, pipeline: str | None) -> str:
+    """Changes with what the source says of a photo, with the names it is stored under, with what a
+    policy does to its tokens, and with the pipeline that its document goes through.
     """
-    told = [photo.uri, photo.columns, fields.to_dict(), policy.fingerprint]
+    told = [photo.uri, photo.columns, fields.to_dict(), policy.fingerprint, pipeline]
     return hashlib.sha256(_json(told).encode()).hexdigest()[:16]
 
 

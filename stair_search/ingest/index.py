@@ -78,3 +78,21 @@ def make_ready(
             f"index, or the model that made this one"
         )
     return None
+
+
+def own_pipelines(engine: Engine, index: str) -> str | None:
+    """A line on the ingest pipelines that the index itself names; None where it names none."""
+    if not engine.exists(index):
+        return None
+    told = engine.settings(index)
+    named = [
+        f"{setting} {told[setting]!r}"
+        for setting in ("default_pipeline", "final_pipeline")
+        if told.get(setting, "_none") != "_none"
+    ]
+    if not named:
+        return None
+    return (
+        f"index {index!r} has {' and '.join(named)}: the engine runs it on what ingest "
+        "writes, also where a document is there already, of which it sees no other fields"
+    )

@@ -51,6 +51,7 @@ class JobSettings:
     bulk_requests: under way at once, at most; how many is found by trying, see `limit`.
     documents_per_second: written, at most. load_settings: change refresh interval and replicas
     while it is filled also of an index that the job has not made itself, see `load`.
+    pipeline: an ingest pipeline of the cluster through which each document goes.
     metrics: PORT or HOST:PORT at which Prometheus is told of the run.
     decode_threads: None is one a CPU. retry_seconds: how long a request that the engine does not
     take now (429, 502, 503, 504, no answer) is tried again before the run gives up.
@@ -78,6 +79,7 @@ class JobSettings:
     bulk_requests: int = 4
     documents_per_second: float | None = None
     load_settings: bool = False
+    pipeline: str | None = None
     metrics: str | None = None
     retry_seconds: float = 300.0
 

@@ -24,6 +24,7 @@ def plan(
     model: str,
     fields: Fields,
     policy: Policy,
+    pipeline: str | None = None,
     only_failed: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Work | Result]:
@@ -53,7 +54,7 @@ def plan(
         except PhotoError as error:
             yield Result(photo, "failed", str(error))
             continue
-        told = columns_hash(photo, fields, policy)
+        told = columns_hash(photo, fields, policy, pipeline)
         work = Work(photo, version, told)
         if known and known.content_hash:
             if known.model == model and known.columns_hash == told:

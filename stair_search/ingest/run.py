@@ -17,7 +17,7 @@ from . import job as jobs
 from .bulk import Pace
 from .columns import Columns, read_columns
 from .encoder import Encoder, load
-from .index import make_ready, must_be_own
+from .index import make_ready, must_be_own, own_pipelines
 from .job import JobSettings, Progress, Report
 from .ledger import Ledger
 from .load import loading
@@ -119,10 +119,12 @@ def _run(
             "to give it up"
         )
     policy = read_policy(job.policy, encoder.vocabulary) if job.policy else Policy()
+    if job.pipeline:
+        engine.check_pipeline(job.index, job.pipeline)
     made = not job.dry_run and not engine.exists(job.index)
     notice = make_ready(engine, job, encoder, sources.types, columns.types or {})
-    if notice:
-        tell(Progress(notice=notice))
+    for line in filter(None, (notice, own_pipelines(engine, job.index))):
+        tell(Progress(notice=line))
     if job.dry_run:
         there = (home / "ledger.db").exists()
         ledger = Ledger(home if there else None, read_only=there)
@@ -179,6 +181,7 @@ def _dry_run(
         model=encoder.fingerprint,
         fields=job.fields,
         policy=policy,
+        pipeline=job.pipeline,
         only_failed=only_failed,
     ):
         counts["indexed" if isinstance(item, Work) else item.state] += 1
@@ -204,6 +207,7 @@ def _execute(
         model=state.encoder.fingerprint,
         fields=job.fields,
         policy=state.policy,
+        pipeline=job.pipeline,
         only_failed=only_failed,
         stop=state.stop,
     )

@@ -257,6 +257,7 @@ def sent(
         engine,
         job.index,
         [ready.document for ready in documents],
+        pipeline=job.pipeline,
         pace=pace,
         retry_seconds=job.retry_seconds,
         stop=stop,

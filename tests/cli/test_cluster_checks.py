@@ -110,6 +110,27 @@ def test_what_is_not_well(name: str, answers: dict[str, Any], told: str) -> None
     assert told in detail
 
 
+@pytest.mark.parametrize(
+    ("there", "told"),
+    [
+        ({"mark": {}}, (True, "run on all that ingest writes")),
+        (RequestError("refused (404)", 404), (False, "not there: default_pipeline 'mark'")),
+        (RequestError("not allowed (403)", 403), (True, "run on all that ingest writes")),
+    ],
+)
+def test_pipelines_of_the_index(there: Any, told: tuple[bool, str]) -> None:
+    settings = {"default_pipeline": "mark", "final_pipeline": "_none"}
+    ok, detail = found(
+        {
+            "/photos/_settings": {"photos": {"settings": {"index": settings}}},
+            "/_ingest/pipeline/mark": there,
+        }
+    )["pipelines"]
+    assert ok == told[0]
+    assert told[1] in detail
+    assert "final" not in detail
+
+
 def test_a_right_to_refresh_is_a_hint() -> None:
     held = {"photos": {**dict.fromkeys(RIGHTS, True), "maintenance": False}}
     ok, detail = found({"/_security/user/_has_privileges": {"username": "me", "index": held}})[
@@ -131,7 +152,7 @@ def test_an_index_name_stays_within_its_place_in_a_path() -> None:
     list(cluster_checks(Engine(), "photos/_close?x="))  # type: ignore[arg-type]
     of_index = [path for path in asked if "photos" in path]
     assert {path.split("/")[1] for path in of_index} == {"photos%2F_close%3Fx%3D"}
-    assert {path.split("/")[2] for path in of_index} == {"_search", "_update"}
+    assert {path.split("/")[2] for path in of_index} == {"_search", "_settings", "_update"}
 
 
 def test_what_a_role_may_not_ask_is_no_fault() -> None:

@@ -21,7 +21,7 @@ class Told:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
-    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+    def bulk(self, index: str, documents: Sequence[Document], *_: object) -> list[Outcome]:
         return self._answer(documents)
 
 

@@ -49,7 +49,7 @@ class SlowBulk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
 
-    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+    def bulk(self, index: str, documents: Sequence[Document], *_: object) -> list[Outcome]:
         time.sleep(SLOW * len(documents))
         return self._engine.bulk(index, documents)
 

@@ -27,7 +27,7 @@ from stair_search.engines.embedded.database import Damaged, Database
 from stair_search.engines.embedded.evaluate import Evaluation
 from stair_search.engines.embedded.writing import Writer
 from stair_search.engines.lucene.compile import search_body
-from stair_search.errors import DestinationError
+from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import types_of
 from stair_search.queries import Query
@@ -91,11 +91,21 @@ class SqliteEngine:
     def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
         self._must_exist(index)
 
-    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+    def bulk(
+        self, index: str, documents: Sequence[Document], pipeline: str | None = None
+    ) -> list[Outcome]:
+        if pipeline:
+            self.check_pipeline(index, pipeline)
         self._must_exist(index)
         with self._database.writing() as db:
             found = self._index(db, index)
             return Writer(db, found.number, found.documents, found.mapping).write(documents)
+
+    def check_pipeline(self, index: str, pipeline: str) -> None:
+        raise UsageError(
+            f"pipeline {pipeline!r}: {self.info.url} is a file, and ingest pipelines are run by "
+            f"Elasticsearch and OpenSearch; leave it out, or name one of them with --url"
+        )
 
     def body(
         self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None

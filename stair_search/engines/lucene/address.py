@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from stair_search import __version__
 from stair_search.errors import UsageError
+from stair_search.version import __version__
 
 # never with the URL or the parser's words: where it cannot be read, any part may be a password
 UNREADABLE = (

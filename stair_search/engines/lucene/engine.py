@@ -18,7 +18,7 @@ from stair_search.engines.checks import (
     wanted_models,
 )
 from stair_search.engines.documents import serialised
-from stair_search.engines.lucene import reading
+from stair_search.engines.lucene import pipelines, reading
 from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.failures import reason, refused
@@ -120,30 +120,60 @@ class LuceneEngine:
     def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
         self._send("PUT", _path(index, "_settings"), index=index, body=_json({"index": values}))
 
-    def bulk(self, index: str, documents: Sequence[Document]) -> list[Outcome]:
+    def bulk(
+        self, index: str, documents: Sequence[Document], pipeline: str | None = None
+    ) -> list[Outcome]:
         """One `_bulk` of updates. What cannot be sent gets its outcome without being sent."""
-        outcomes: dict[int, Outcome] = {}
-        lines: list[bytes] = []
-        for place, document in enumerate(documents):
-            try:
-                fields = serialised(document)
-            except ValueError as error:
-                outcomes[place] = Outcome(document.id, 400, str(error))
-                continue
-            lines.append(b'{"update":{"_id":%s}}' % json.dumps(document.id).encode())
-            lines.append(b'{"doc":%s,"doc_as_upsert":true}' % fields)
-        if lines:
-            if not self.exists(index):  # or the engine would make one of its own devising
-                raise RequestError(no_index(self.info.url, index), 404)
-            answer = self._send(
-                "POST", _path(index, "_bulk"), index=index, body=b"\n".join([*lines, b""]),
-                lines=True,
-            )  # fmt: skip
-            sent = iter(answer["items"])
-            for place in range(len(documents)):
-                if place not in outcomes:
-                    outcomes[place] = _outcome(next(sent)["update"])
-        return [outcomes[place] for place in range(len(documents))]
+        actions = [_update(document) for document in documents]
+        if pipeline:
+            sound = [d for d, a in zip(documents, actions, strict=True) if isinstance(a, bytes)]
+            made = iter(self._through(pipeline, index, sound))
+            actions = [_update(next(made)) if isinstance(a, bytes) else a for a in actions]
+        answers = self._bulk(index, actions)
+        # a document that a pipeline has dropped comes back under a name of the engine's own
+        return [a._replace(id=d.id) for d, a in zip(documents, answers, strict=True)]
+
+    def _bulk(self, index: str, actions: Sequence[bytes | Outcome]) -> list[Outcome]:
+        """Sends the actions; what is an outcome already stays one."""
+        lines = [action for action in actions if isinstance(action, bytes)]
+        if not lines:
+            return [action for action in actions if isinstance(action, Outcome)]
+        if not self.exists(index):  # or the engine would make one of its own devising
+            raise RequestError(no_index(self.info.url, index), 404)
+        answer = self._send(
+            "POST", _path(index, "_bulk"), index=index, body=b"\n".join([*lines, b""]), lines=True
+        )
+        sent = (_outcome(*item.values()) for item in answer["items"])
+        return [action if isinstance(action, Outcome) else next(sent) for action in actions]
+
+    def check_pipeline(self, index: str, pipeline: str) -> None:
+        self._through(pipeline, index, [Document("stair-search", {})])
+
+    def _through(
+        self, name: str, index: str, documents: Sequence[Document]
+    ) -> list[Document | Outcome]:
+        """What a pipeline makes of each document, see `pipelines`."""
+        if not documents:
+            return []
+        path = _path("_ingest", "pipeline", name)
+        body = _json(pipelines.simulation(index, documents))
+        try:
+            answer = self._send("POST", f"{path}/_simulate", body=body)
+        except RequestError as error:
+            if error.status == 403:
+                raise RequestError(f"{error}; {pipelines.RIGHTS}", 403) from None
+            if error.status == 400 and not self._there(path):
+                raise DestinationError(f"{self.info.url} has no ingest pipeline {name!r}") from None
+            raise
+        told = zip(documents, answer["docs"], strict=True)
+        return [pipelines.made(name, index, document, one) for document, one in told]
+
+    def _there(self, path: str) -> bool:
+        try:
+            self._send("GET", path)
+        except RequestError as error:
+            return error.status != 404
+        return True
 
     def body(
         self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
@@ -324,8 +354,24 @@ class LuceneEngine:
         return _About(mapping, settings[0], ",".join(one["uuid"] for one in settings))
 
 
+def _update(document: Document | Outcome) -> bytes | Outcome:
+    """The action and the fields of a document; why not, where it cannot be sent."""
+    if isinstance(document, Outcome):
+        return document
+    meta = {"_id": document.id}
+    if document.routing is not None:
+        meta["routing"] = document.routing
+    try:
+        fields = serialised(document)
+    except ValueError as error:
+        return Outcome(document.id, 400, str(error))
+    return b'{"update":%s}\n{"doc":%s,"doc_as_upsert":true}' % (_json(meta), fields)
+
+
 def _outcome(item: Mapping[str, Any]) -> Outcome:
     error = item.get("error")
+    if not error and item.get("_shards", {}).get("total") == 0:  # it has come to no shard
+        return Outcome(item["_id"], 400, "dropped by an ingest pipeline of the index")
     return Outcome(item["_id"], item["status"], reason(error) if error else None)
 
 
