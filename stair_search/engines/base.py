@@ -106,6 +106,11 @@ class Engine(Protocol):
         pipeline: an ingest pipeline of the cluster through which they go first.
         """
 
+    def writes_to(self, index: str) -> str:
+        """The index that takes what is written under this name: itself, or an alias's. Raises
+        DestinationError where there is none, or nothing can be updated there.
+        """
+
     def check_pipeline(self, index: str, pipeline: str) -> None:
         """Raises UsageError where the engine has no such thing, DestinationError where this one is
         not there or may not be run.

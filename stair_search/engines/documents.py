@@ -25,6 +25,8 @@ def serialised(document: Document) -> bytes:
         raise ValueError(
             f"the id is {length} bytes long, {LONGEST_ID} is the most: {document.id[:40]}…"
         )
+    if document.routing is not None and not _utf8("the routing", document.routing):
+        raise ValueError("the routing is empty")
     fields = {name: [v] if isinstance(v, dict) else v for name, v in document.fields.items()}
     try:
         text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

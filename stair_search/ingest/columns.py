@@ -4,6 +4,7 @@
     image = "url"                # the column that names the photo; "image" unless given
     id = "sku"                   # of the document; "id"
     caption = "title"            # "caption"
+    routing = "tenant"           # of the document, which chooses its shard; by its id unless given
     keep_query = ["file"]        # parameters of an address that tell photos apart
 
     [fields]                     # the further columns that are kept, each with its type
@@ -62,14 +63,16 @@ def unlisted(cells: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """image, id, caption: names of columns. types: field -> type of the further ones that are kept;
-    None for all that come, as keywords. keep_query: the parameters of an address that tell photos
-    apart; None where there should be none, and two addresses that differ in them alone are refused.
+    """image, id, caption, routing: names of columns. types: field -> type of the further ones that
+    are kept; None for all that come, as keywords. keep_query: the parameters of an address that
+    tell photos apart; None where there should be none, and two addresses that differ in them alone
+    are refused.
     """
 
     image: str = "image"
     id: str = "id"
     caption: str = "caption"
+    routing: str | None = None
     keep_query: tuple[str, ...] | None = None
     types: Mapping[str, str] | None = field(default=None)
 
@@ -82,7 +85,8 @@ class Columns:
     def named(self) -> set[str]:
         """The columns that a user has named."""
         usual = {"id", "caption", "image"}
-        return {*(self.types or ()), *({self.image, self.id, self.caption} - usual)}
+        own = {self.image, self.id, self.caption, *([self.routing] if self.routing else [])}
+        return {*(self.types or ()), *(own - usual)}
 
     def keeps(self, name: str) -> bool:
         """Whether a column becomes a field of its own."""

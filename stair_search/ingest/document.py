@@ -52,6 +52,7 @@ def document(
             fields.width: width,
             fields.height: height,
         },
+        photo.routing,
     )
 
 

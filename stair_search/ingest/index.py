@@ -46,13 +46,15 @@ def make_ready(
     encoder: Encoder,
     types: Mapping[str, str],
     declared: Mapping[str, str],
+    routed: bool = False,
 ) -> str | None:
-    """Makes a missing index (not in a dry run); a line that says so, None where it was there.
+    """Makes a missing index (not in a dry run); a line to be shown, None where it was there.
 
     types: of the fields beside stair-search's own; declared: of those that the user has declared,
-    which an index that is there must have so.
+    which an index that is there must have so. routed: documents come with a routing.
 
-    Raises ModelError where the index holds another model's tokens or cannot hold tokens.
+    Raises ModelError where the index holds another model's tokens or cannot hold these,
+    DestinationError where nothing can be written under its name.
     """
     check_index_name(job.index)
     place = f"index {job.index!r} in {engine.info.url}"
@@ -65,9 +67,14 @@ def make_ready(
         except DestinationError:
             if not engine.exists(job.index):  # else another job was quicker
                 raise
-    amiss = differences(
-        engine.mapping(job.index), index_body(engine.info.product, job.fields, declared)
-    )
+    target = engine.writes_to(job.index)
+    mapping = engine.mapping(job.index)
+    amiss = differences(mapping, index_body(engine.info.product, job.fields, declared))
+    if mapping.get("_routing", {}).get("required") and not routed:
+        amiss.append(
+            "it wants a routing with each document: name its column in a --columns file, "
+            'routing = "…"'
+        )
     if amiss:
         raise ModelError(f"{place} cannot hold these photos: {'; '.join(amiss)}")
     others = sorted(set(engine.models(job.index, job.fields.token)) - {encoder.fingerprint})
@@ -76,6 +83,11 @@ def make_ready(
             f"{place} holds tokens of model {', '.join(others)}; {encoder.name} is "
             f"{encoder.fingerprint}, and scores of two models cannot be compared: name another "
             f"index, or the model that made this one"
+        )
+    if "," in engine.uuid(job.index):
+        return (
+            f"{place} is an alias of several: documents are written to {target!r}, also where "
+            "another of them holds one of the same id"
         )
     return None
 

@@ -1,10 +1,10 @@
 """What a job knows of its photos: one row a photo in a SQLite file of the job's folder.
 
 A row is written after the engine has acknowledged the document, in transactions, so that a kill at
-any moment leaves whole rows of finished work. `content_hash`, `columns_hash`, `names` and `model`
-tell of the document in the index as written last (`columns_hash` is null where that document must
-be written again, come what may); `state` and `reason` of the last time that the photo was seen. So
-a photo that has become unreadable is `failed` while its document stays.
+any moment leaves whole rows of finished work. `content_hash`, `columns_hash`, `names`, `model` and
+`routing` tell of the document in the index as written last (`columns_hash` is null where that
+document must be written again, come what may); `state` and `reason` of the last time that the photo
+was seen. So a photo that has become unreadable is `failed` while its document stays.
 
 No secret is kept here.
 """
@@ -27,13 +27,13 @@ from .photo import Photo, Result, State, printable
 _TABLES = """
 CREATE TABLE IF NOT EXISTS photos(
   id TEXT PRIMARY KEY, uri TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
-  version TEXT, content_hash TEXT, columns_hash TEXT, names TEXT, model TEXT,
+  version TEXT, content_hash TEXT, columns_hash TEXT, names TEXT, model TEXT, routing TEXT,
   decode_ms REAL, encode_ms REAL, run INTEGER NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS job(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 
-SHAPE = 2
+SHAPE = 3
 """Of these tables; raised where they change."""
 
 _SEEN = """
@@ -43,10 +43,11 @@ CREATE TEMP TABLE IF NOT EXISTS seen_uri(uri TEXT PRIMARY KEY) WITHOUT ROWID;
 
 _INDEXED = """
 INSERT INTO photos VALUES (:id, :uri, :state, NULL, :version, :content_hash, :columns_hash,
-                           :names, :model, :decode_ms, :encode_ms, :run, :at)
+                           :names, :model, :routing, :decode_ms, :encode_ms, :run, :at)
 ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = NULL,
   version = :version, content_hash = :content_hash, columns_hash = :columns_hash, names = :names,
-  model = :model, decode_ms = :decode_ms, encode_ms = :encode_ms, run = :run, at = :at
+  model = :model, routing = :routing, decode_ms = :decode_ms, encode_ms = :encode_ms,
+  run = :run, at = :at
 """
 
 _UNCHANGED = """
@@ -76,6 +77,7 @@ class Entry(NamedTuple):
     content_hash: str | None
     columns_hash: str | None
     model: str | None
+    routing: str | None
     names: tuple[str, ...]
 
 
@@ -175,13 +177,13 @@ class Ledger:
         """What is known of a photo."""
         with self._lock:
             row = self._db.execute(
-                "SELECT state, version, content_hash, columns_hash, model, names "
+                "SELECT state, version, content_hash, columns_hash, model, routing, names "
                 "FROM photos WHERE id = ?",
                 (id,),
             ).fetchone()
         if row is None:
             return None
-        return Entry._make((*row[:5], tuple(json.loads(row[5] or "[]"))))
+        return Entry._make((*row[:-1], tuple(json.loads(row[-1] or "[]"))))
 
     def record(self, results: Iterable[Result], *, model: str) -> None:
         """Final states, in one transaction."""
@@ -210,6 +212,7 @@ class Ledger:
             "reason": printable(result.reason) if result.reason else None,
             "names": json.dumps(sorted(photo.columns)),
             "model": model,
+            "routing": photo.routing,
             "run": self.run,
             "at": now,
         }

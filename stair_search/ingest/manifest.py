@@ -18,7 +18,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from stair_search.errors import UsageError
@@ -35,10 +35,19 @@ MOST_LINE = 2**20
 """Letters of a line of NDJSON."""
 
 _TABLE = """
-CREATE TABLE row(n INTEGER PRIMARY KEY, uri TEXT, name TEXT, address BLOB, id TEXT, cells TEXT,
-                 problem TEXT);
+CREATE TABLE row(n INTEGER PRIMARY KEY, uri TEXT, name TEXT, address BLOB, id TEXT, routing TEXT,
+                 cells TEXT, problem TEXT);
 """
 _INDICES = "CREATE INDEX by_uri ON row(uri); CREATE INDEX by_name ON row(name);"
+
+
+class _Told(NamedTuple):
+    """What the rows of a photo say. problem: what is wrong with the first that is wrong."""
+
+    id: str | None
+    routing: str | None
+    columns: dict[str, Any]
+    problem: str | None
 
 
 class Manifest:
@@ -93,8 +102,9 @@ class Manifest:
             uri, address = self._rows.execute(
                 "SELECT uri, address FROM row WHERE n = ?", (n,)
             ).fetchone()
-            given, columns, problem = self._joined("uri", uri)
-            yield Photo(id_of(given or uri), uri, Place(os.fsdecode(address)), columns, problem)
+            told = self._joined("uri", uri)
+            place = Place(os.fsdecode(address))
+            yield Photo(id_of(told.id or uri), uri, place, told.columns, told.problem, told.routing)
 
     def lookup(self, photo: Photo, name: str) -> Photo:
         """A photo found elsewhere with what its rows here say of it, if there are any.
@@ -102,33 +112,37 @@ class Manifest:
         Its rows name the same file, or `name`, its path relative to the folder given as a source.
         """
         for column, value in (("uri", photo.uri), ("name", name)):
-            given, columns, problem = self._joined(column, value)
-            if columns or given or problem:
+            told = self._joined(column, value)
+            if any(told):
                 self.used = True
-                name = id_of(given) if given else photo.id
-                told = photo.columns | columns
-                return photo._replace(id=name, columns=told, problem=problem)
+                return photo._replace(
+                    id=id_of(told.id) if told.id else photo.id,
+                    columns=photo.columns | told.columns,
+                    problem=told.problem,
+                    routing=told.routing or photo.routing,
+                )
         return photo
 
-    def _joined(self, by: str, value: str) -> tuple[str | None, dict[str, Any], str | None]:
-        """The id that rows give, their columns, and what is wrong with the first that is wrong."""
+    def _joined(self, by: str, value: str) -> _Told:
         joined: dict[str, list[Any]] = {}
-        given: str | None = None
-        wrong: str | None = None
+        given = routing = wrong = None
         # `by` is one of this module's own two names. A name with odd bytes is in no list.
         rows = self._rows.execute(
-            f"SELECT id, cells, problem FROM row WHERE {by} = ? ORDER BY n",
+            f"SELECT id, routing, cells, problem FROM row WHERE {by} = ? ORDER BY n",
             (value.encode(errors="replace").decode(),),
         )
-        for row_id, cells, problem in rows:
+        for row_id, row_routing, cells, problem in rows:
             if problem:
                 wrong = wrong or problem
                 continue
             given = given or row_id
+            if routing and row_routing and row_routing != routing:
+                wrong = wrong or f"its rows name two routings, {routing!r} and {row_routing!r}"
+            routing = routing or row_routing
             for field, found in json.loads(cells).items():
                 values = joined.setdefault(field, [])
                 values += [one for one in found if one not in values]
-        return given, unlisted(joined), wrong
+        return _Told(given, routing, unlisted(joined), wrong)
 
     def _check_encoding(self, start: bytes) -> None:
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -195,7 +209,10 @@ class Manifest:
 
     def _add(self, row: dict[str, Any], line: int, problem: str | None = None) -> None:
         columns = self._columns
-        name, given = (text_of(row.get(column)) for column in (columns.image, columns.id))
+        name, given, routing = (
+            text_of(row.get(column)) if column else ""
+            for column in (columns.image, columns.id, columns.routing)
+        )
         cells: dict[str, list[Any]] = {}
         uri = address = ""
         try:
@@ -210,12 +227,14 @@ class Manifest:
             # the list's path may hold bytes that are no UTF-8
             problem = printable(f"{self.path}, line {line}: {problem}")
         self._rows.execute(
-            "INSERT INTO row(uri, name, address, id, cells, problem) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO row(uri, name, address, id, routing, cells, problem) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 uri or f"{uri_of(self.path.absolute())}#line={line}",
                 printable(os.path.normpath(name)),
                 os.fsencode(address),
                 given or None,
+                routing or None,
                 json.dumps(cells),
                 problem,
             ),

@@ -38,7 +38,7 @@ class Photo(NamedTuple):
 
     uri: names it in the index; of a member of a tar file, that of the file with the member's name
     as its fragment. columns: fields for its document (caption and the CSV's further columns).
-    problem: why it cannot be read, where the source already knows.
+    problem: why it cannot be read, where the source already knows. routing: of its document.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Photo(NamedTuple):
     place: Place
     columns: dict[str, Any]
     problem: str | None = None
+    routing: str | None = None
 
 
 class Work(NamedTuple):

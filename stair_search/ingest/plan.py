@@ -49,6 +49,10 @@ def plan(
         if photo.problem:
             yield Result(photo, "failed", photo.problem)
             continue
+        # where the document is known to be gone or to be written anew, it may go elsewhere
+        if known and known.columns_hash and known.routing != photo.routing:
+            yield Result(photo, "failed", _routed_anew(known.routing, photo.routing))
+            continue
         try:
             version = reader.version(photo.place)
         except PhotoError as error:
@@ -71,3 +75,11 @@ def plan(
             yield Result(
                 Photo(name, uri, Place(""), {}), "failed", "no source of the job has it now"
             )
+
+
+def _routed_anew(before: str | None, now: str | None) -> str:
+    was, is_ = ("its id" if one is None else repr(one) for one in (before, now))
+    return (
+        f"it was routed by {was} and is routed by {is_} now, which would make a second document: "
+        "put that back, or delete the first one"
+    )

@@ -122,7 +122,8 @@ def _run(
     if job.pipeline:
         engine.check_pipeline(job.index, job.pipeline)
     made = not job.dry_run and not engine.exists(job.index)
-    notice = make_ready(engine, job, encoder, sources.types, columns.types or {})
+    routed = columns.routing is not None
+    notice = make_ready(engine, job, encoder, sources.types, columns.types or {}, routed)
     for line in filter(None, (notice, own_pipelines(engine, job.index))):
         tell(Progress(notice=line))
     if job.dry_run:

@@ -125,9 +125,9 @@ def _photos(
         shown = [member for member in sample if member.ending in endings]
         if not shown:
             continue
-        problem, given, told = None, None, dict[str, Any]()
+        problem, given, routing, told = None, None, None, dict[str, Any]()
         try:
-            given, told = _told(sample, columns, caption)
+            given, routing, told = _told(sample, columns, caption)
         except (CellError, UnicodeDecodeError) as error:
             problem = f"what stands beside it in the tar file cannot be read: {error}"
         for member in shown:
@@ -135,15 +135,16 @@ def _photos(
             wrong = "a sparse member of a tar file" if member.sparse else problem
             # an id names one document: of several photos of a sample the first has it
             name = id_of(given if given and member is shown[0] else uri)
-            photo = Photo(name, uri, member.place, told, wrong and printable(wrong))
+            wrong = wrong and printable(wrong)
+            photo = Photo(name, uri, member.place, told, wrong, routing)
             yield photo, posixpath.normpath(member.name)
 
 
 def _told(
     members: list[_Member], columns: Columns, caption: str
-) -> tuple[str | None, dict[str, Any]]:
-    """The id and the columns that a sample's texts and objects give; of an object's further keys
-    (and for the id) those that are declared, since tools put dozens there.
+) -> tuple[str | None, str | None, dict[str, Any]]:
+    """The id, the routing and the columns that a sample's texts and objects give; of an object's
+    further keys (and for the id) those that are declared, since tools put dozens there.
     """
     row: dict[str, Any] = {}
     for member in members:
@@ -156,4 +157,5 @@ def _told(
     declared = filter(columns.keeps, row) if columns.types is not None else ()
     told = unlisted(columns.cells(row, declared, caption))
     given = text_of(row.get(columns.id)) if columns.names_id else ""
-    return given or None, told
+    routing = text_of(row.get(columns.routing)) if columns.routing else ""
+    return given or None, routing or None, told

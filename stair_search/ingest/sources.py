@@ -102,6 +102,13 @@ class Sources:
         return self._captions is not None and not self._captions.used
 
     def __iter__(self) -> Iterator[Photo]:
+        column = self._columns.routing
+        for photo in self._found():
+            if column and not (photo.routing or photo.problem):
+                photo = photo._replace(problem=f"nothing stands in {column!r}, which routes it")
+            yield photo
+
+    def _found(self) -> Iterator[Photo]:
         for manifest in self.lists:
             yield from manifest.photos()
         for path in self.others:

@@ -101,6 +101,10 @@ class SqliteEngine:
             found = self._index(db, index)
             return Writer(db, found.number, found.documents, found.mapping).write(documents)
 
+    def writes_to(self, index: str) -> str:
+        self._must_exist(index)
+        return index
+
     def check_pipeline(self, index: str, pipeline: str) -> None:
         raise UsageError(
             f"pipeline {pipeline!r}: {self.info.url} is a file, and ingest pipelines are run by "

@@ -146,6 +146,27 @@ class LuceneEngine:
         sent = (_outcome(*item.values()) for item in answer["items"])
         return [action if isinstance(action, Outcome) else next(sent) for action in actions]
 
+    def writes_to(self, index: str) -> str:
+        answer: dict[str, Any] = self._send("GET", _path(index), index=index)
+        if index in answer:
+            return index
+        place, names = f"{self.info.url}: {index!r}", ", ".join(sorted(answer))
+        if any("data_stream" in one for one in answer.values()):
+            raise DestinationError(
+                f"{place} is a data stream, where nothing is updated in place; name an index"
+            )
+        flags = {
+            name: one["aliases"].get(index, {}).get("is_write_index")
+            for name, one in answer.items()
+        }
+        for name, flag in flags.items():
+            if flag or (flag is None and len(flags) == 1):
+                return name
+        raise DestinationError(
+            f"{place} is an alias without a write index; name one of {names}, or give one of them "
+            "is_write_index (POST /_aliases)"
+        )
+
     def check_pipeline(self, index: str, pipeline: str) -> None:
         self._through(pipeline, index, [Document("stair-search", {})])
 
@@ -191,13 +212,13 @@ class LuceneEngine:
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         try:
-            answer = self._send("GET", _path(index, "_doc", id), index=index)
+            found = [self._send("GET", _path(index, "_doc", id), index=index)]
         except RequestError as error:
-            if error.status == 404 and self.exists(index):
-                return None
-            raise
-        source: dict[str, Any] = answer["_source"]
-        return source
+            if error.status not in (400, 404):
+                raise
+            # one that is not routed by its id, or is behind an alias of several indices
+            found = self._search(index, {"query": compiled(Ids((id,))), "size": 1})["hits"]["hits"]
+        return found[0]["_source"] if found else None
 
     def matches(self, index: str, id: str, clauses: Sequence[Query]) -> list[bool]:
         named = [
