@@ -191,9 +191,15 @@ def tell(ctx: click.Context, report: Report, format: Format, dry_run: bool = Fal
     if dry_run:
         note("nothing was written (--dry-run)")
     elif report.failed:
+        from ..ingest import failures
+        from .failed import reasons
+
+        note(f"{report.failed} photos failed:")
+        for line in reasons(failures(Path(report.job))):
+            note(line)
         note(
-            f"{report.failed} photos failed: {Path(report.job) / 'failures.ndjson'} says why; "
-            f"once put right: stair-search job retry --job {report.job}"
+            f"{Path(report.job) / 'failures.ndjson'} names each; once put right: stair-search job "
+            f"retry --job {report.job}"
         )
     ctx.exit(report.exit_code)
 

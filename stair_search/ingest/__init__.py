@@ -14,6 +14,7 @@ from .job import PastJob as PastJob
 from .job import Progress as Progress
 from .job import Report as Report
 from .job import jobs as jobs
+from .run import Failure as Failure
 from .run import failures as failures
 from .run import retry as retry
 from .run import run as run

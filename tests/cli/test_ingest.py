@@ -81,6 +81,8 @@ def test_notes_name_the_job_and_what_to_do(cli: Cli, folder: Path, tmp_path: Pat
     assert str(tmp_path / "job") in result.stdout
     assert "failures.ndjson" in result.stderr
     assert "job retry --job" in result.stderr
+    assert "1 photos failed:\n- 1 × " in result.stderr
+    assert (folder / "cut.jpg").as_uri() in result.stderr
     listed = cli("job", "retry", "--dry-run", "--job", tmp_path / "job")
     assert "cut.jpg" in listed.stdout
     listed = cli("job", "retry", "--dry-run", "--job", tmp_path / "job", "--format", "json")
