@@ -23,6 +23,7 @@ from .output import note
 COMMANDS = (
     "ingest",
     "job",
+    "delete",
     "search",
     "explain",
     "encode",

@@ -42,6 +42,26 @@ class Command(click.Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
+class SpreadCommand(Command):
+    """Lets one option, `spread`, take all the words that follow it, up to the next option."""
+
+    def __init__(self, *args: Any, spread: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.spread = spread
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = ended = False
+        for arg in args:
+            ended = ended or arg == "--"
+            if (arg.startswith("-") and len(arg) > 1) or ended:
+                taking = arg == self.spread and not ended
+            elif taking and spread[-1] != self.spread:
+                spread.append(self.spread)
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
 def utf8(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     """The callback of options whose text is sent to an engine: refuses what is no Unicode.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import UsageError
-from .command import Command, debug_option, model_option, text_encoder_option
+from .command import SpreadCommand, debug_option, model_option, text_encoder_option
 from .output import Format, format_option, note, to_json
 from .photos import NoPhotoError, encode_photo
 from .text import one_line, wrapped
@@ -32,23 +32,7 @@ class Encoded(NamedTuple):
     tokens: dict[str, float]
 
 
-class EncodeCommand(Command):
-    """Lets one `--text` take all the words that follow it, up to the next option."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        spread: list[str] = []
-        taking = ended = False
-        for arg in args:
-            ended = ended or arg == "--"
-            if (arg.startswith("-") and len(arg) > 1) or ended:
-                taking = arg == "--text" and not ended
-            elif taking and spread[-1] != "--text":
-                spread.append("--text")
-            spread.append(arg)
-        return super().parse_args(ctx, spread)
-
-
-@click.command("encode", cls=EncodeCommand, examples=EXAMPLES)
+@click.command("encode", cls=SpreadCommand, spread="--text", examples=EXAMPLES)
 @click.argument("photos", nargs=-1, metavar="PHOTO...")
 @click.option("--text", "texts", multiple=True, metavar="TEXT...", help="Texts to encode.")
 @click.option(

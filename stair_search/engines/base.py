@@ -45,6 +45,11 @@ class Outcome(NamedTuple):
     def ok(self) -> bool:
         return self.status < 300
 
+    @property
+    def gone(self) -> bool:
+        """Of a deletion: the document is there no more, or never was (404 and no error)."""
+        return self.ok or (self.status == 404 and self.error is None)
+
 
 class Hit(NamedTuple):
     id: str
@@ -114,6 +119,11 @@ class Engine(Protocol):
     def check_pipeline(self, index: str, pipeline: str) -> None:
         """Raises UsageError where the engine has no such thing, DestinationError where this one is
         not there or may not be run.
+        """
+
+    def delete(self, index: str, ids: Sequence[str]) -> list[Outcome]:
+        """Deletes documents in one request, an outcome for each in their order; see
+        `Outcome.gone`.
         """
 
     def body(

@@ -18,13 +18,7 @@ def serialised(document: Document) -> bytes:
     tokens of an earlier encoding would stay. Raises ValueError for what no engine can hold, so that
     one such document does not spoil the request of the others.
     """
-    if not document.id:
-        raise ValueError("the id is empty")
-    length = len(_utf8("id", document.id))
-    if length > LONGEST_ID:
-        raise ValueError(
-            f"the id is {length} bytes long, {LONGEST_ID} is the most: {document.id[:40]}…"
-        )
+    check_id(document.id)
     if document.routing is not None and not _utf8("the routing", document.routing):
         raise ValueError("the routing is empty")
     fields = {name: [v] if isinstance(v, dict) else v for name, v in document.fields.items()}
@@ -33,6 +27,15 @@ def serialised(document: Document) -> bytes:
     except (TypeError, ValueError) as error:
         raise ValueError(f"the fields are no JSON: {error}") from None
     return _utf8("a field", text)
+
+
+def check_id(id: str) -> None:
+    """Raises ValueError for what no document can have as its id."""
+    if not id:
+        raise ValueError("the id is empty")
+    length = len(_utf8("id", id))
+    if length > LONGEST_ID:
+        raise ValueError(f"the id is {length} bytes long, {LONGEST_ID} is the most: {id[:40]}…")
 
 
 def _utf8(what: str, text: str) -> bytes:

@@ -3,7 +3,7 @@
     sources -> decode -> encode -> document -> bulk -> ledger
 
 `run` ties them together; `local` and `ray` are its two executors over the same plain functions.
-Does not search and does not delete.
+`takedown` is the way out again. Does not search.
 """
 
 # Relative to the parent on purpose: the link `ingest` at the repository's root is a signpost, and

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from stair_search.engines.base import Engine, RequestError
+from stair_search.engines.base import Engine
 from stair_search.errors import UsageError
 from stair_search.queries import Bool, HasToken
 from stair_search.vocabulary import escape
@@ -14,6 +14,7 @@ from stair_search.vocabulary import escape
 from . import job as jobs
 from .index import must_be_own
 from .policy import KEPT_AS, forbidden
+from .takedown import refresh
 
 
 class Holder(NamedTuple):
@@ -40,11 +41,7 @@ def audit(folder: Path, engine: Engine, tokens: tuple[str, ...] = ()) -> Iterato
     wanted = tokens or tuple(reasons)
     if not wanted:
         raise UsageError(f"the policy of {past.folder} forbids nothing: name a --token")
-    try:
-        engine.refresh(settings.index)
-    except RequestError as error:
-        if error.status != 403:  # a user who may read alone can do without
-            raise
+    refresh(engine, settings.index)
     for token in wanted:
         for model in engine.models(settings.index, fields.token):
             query = Bool(filter=(HasToken(token, model, field=fields.token),))

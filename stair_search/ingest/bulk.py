@@ -31,6 +31,10 @@ EVERYWHERE = frozenset({401, 403, 404})
 """What is refused so concerns the index or the user, not one document."""
 
 
+Act = Callable[[list[Document]], list[Outcome]]
+"""A request: an outcome for each document, in their order."""
+
+
 class Pace:
     """How fast a job may write, over all of its requests."""
 
@@ -71,13 +75,44 @@ def write(
     have been yielded. `stop` ends the waiting between two attempts. retry_seconds: from the last
     moment at which it took anything.
     """
+
+    def act(some: list[Document]) -> list[Outcome]:
+        return engine.bulk(index, some, pipeline)
+
+    yield from _through(act, engine, index, documents, pace, retry_seconds, stop)
+
+
+def delete(
+    engine: Engine,
+    index: str,
+    ids: Sequence[str],
+    *,
+    pace: Pace,
+    retry_seconds: float,
+    stop: threading.Event,
+) -> Iterator[list[Outcome]]:
+    """Deletes documents in the same way; 404 is a final outcome here, see `Outcome.gone`."""
+
+    def act(some: list[Document]) -> list[Outcome]:
+        return engine.delete(index, [document.id for document in some])
+
+    named = [Document(name, {}) for name in ids]
+    yield from _through(act, engine, index, named, pace, retry_seconds, stop)
+
+
+def _through(
+    act: Act,
+    engine: Engine,
+    index: str,
+    documents: Sequence[Document],
+    pace: Pace,
+    retry_seconds: float,
+    stop: threading.Event,
+) -> Iterator[list[Outcome]]:
     pending = list(documents)
     if not pending:
         return
     since = time.monotonic()
-
-    def bulk(some: list[Document]) -> list[Outcome]:
-        return engine.bulk(index, some, pipeline)
 
     def enough(_: tenacity.RetryCallState) -> bool:
         return stop.is_set() or time.monotonic() - since >= retry_seconds
@@ -92,18 +127,18 @@ def write(
     try:
         for attempt in tries:
             with attempt:  # keeps the error for the next turn, so that what is done comes first
-                sent = _send(bulk, pending, pace, stop)
+                sent = _send(act, pending, pace, stop)
                 pending = sent.later
                 since += sent.waited
                 if sent.done:
                     since = time.monotonic()
                 if pending and not sent.error:
                     raise _BusyError(sent.why)
-            yield [outcome for outcome in sent.done if outcome.status not in EVERYWHERE]
+            yield [outcome for outcome in sent.done if not _everywhere(outcome)]
             if sent.error:
                 raise sent.error
             for outcome in sent.done:
-                if outcome.status in EVERYWHERE:
+                if _everywhere(outcome):
                     raise DestinationError(f"{engine.info.url}, index {index}: {outcome.error}")
     except _BusyError as error:
         raise DestinationError(
@@ -112,12 +147,11 @@ def write(
         ) from None
 
 
-def _send(
-    bulk: Callable[[list[Document]], list[Outcome]],
-    documents: list[Document],
-    pace: Pace,
-    stop: threading.Event,
-) -> _Sent:
+def _everywhere(outcome: Outcome) -> bool:
+    return outcome.status in EVERYWHERE and not outcome.gone
+
+
+def _send(act: Act, documents: list[Document], pace: Pace, stop: threading.Event) -> _Sent:
     """One request, more where it must be halved."""
     started = time.monotonic()
     pace.throttle.wait(len(documents), stop)
@@ -126,7 +160,7 @@ def _send(
         with pace.limit.turn(stop) as turn:
             waited = time.monotonic() - started
             try:
-                answers = bulk(documents)
+                answers = act(documents)
             except RequestError as error:
                 if error.status in BUSY:
                     turn.refused()
@@ -143,10 +177,10 @@ def _send(
         if len(documents) == 1:
             return _Sent([Outcome(documents[0].id, error.status, str(error))], [])
         middle = len(documents) // 2
-        first = _send(bulk, documents[:middle], pace, stop)
+        first = _send(act, documents[:middle], pace, stop)
         if first.error:
             return first
-        second = _send(bulk, documents[middle:], pace, stop)
+        second = _send(act, documents[middle:], pace, stop)
         return _Sent(
             first.done + second.done,
             first.later + second.later,

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from stair_search.engines.base import Engine
 from stair_search.engines.checks import check_index_name
-from stair_search.engines.lucene.address import address
 from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.mappings import differences, index_body
 
 from .encoder import Encoder
-from .job import JobSettings
+from .job import JobSettings, place
 from .ledger import Ledger
 
 
@@ -29,15 +28,11 @@ def must_be_own(home: Path, own: JobSettings, engine: Engine, url: str, index: s
                 return
         finally:
             ledger.close()
-    if (_place(url), index) != (_place(own.url), own.index):
+    if (place(url), index) != (place(own.url), own.index):
         raise UsageError(
             f"job {home} belongs to index {own.index!r} in {own.url}, not to {index!r} in {url}: "
             f"name that one, or another --job"
         )
-
-
-def _place(url: str) -> str:
-    return address(url).url if url.startswith("http") else url
 
 
 def make_ready(
@@ -57,13 +52,13 @@ def make_ready(
     DestinationError where nothing can be written under its name.
     """
     check_index_name(job.index)
-    place = f"index {job.index!r} in {engine.info.url}"
+    where = f"index {job.index!r} in {engine.info.url}"
     if not engine.exists(job.index):
         if job.dry_run:
-            return f"{place} would be made"
+            return f"{where} would be made"
         try:
             engine.create(job.index, index_body(engine.info.product, job.fields, types))
-            return f"{place} made"
+            return f"{where} made"
         except DestinationError:
             if not engine.exists(job.index):  # else another job was quicker
                 raise
@@ -76,11 +71,11 @@ def make_ready(
             'routing = "…"'
         )
     if amiss:
-        raise ModelError(f"{place} cannot hold these photos: {'; '.join(amiss)}")
+        raise ModelError(f"{where} cannot hold these photos: {'; '.join(amiss)}")
     others = sorted(set(engine.models(job.index, job.fields.token)) - {encoder.fingerprint})
     if others:
         raise ModelError(
-            f"{place} holds tokens of model {', '.join(others)}; {encoder.name} is "
+            f"{where} holds tokens of model {', '.join(others)}; {encoder.name} is "
             f"{encoder.fingerprint}, and scores of two models cannot be compared: name another "
             f"index, or the model that made this one"
         )

@@ -27,6 +27,7 @@ import filelock
 import platformdirs
 
 from stair_search.engines.connect import sqlite_path
+from stair_search.engines.lucene.address import address
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import Fields
 
@@ -257,6 +258,11 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def place(url: str) -> str:
+    """An engine's URL in the one way of writing it, so that places can be compared."""
+    return address(url).url if url.startswith("http") else f"sqlite:{sqlite_path(url)}"
 
 
 def without_secrets(url: str) -> str:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from stair_search.errors import DestinationError, UsageError
 
-from .photo import Photo, Result, State, printable
+from .photo import TAKEN_DOWN, Photo, Result, State, printable
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS photos(
@@ -51,8 +51,10 @@ ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = NULL,
 """
 
 _UNCHANGED = """
-UPDATE photos SET state = :state, reason = NULL, version = :version, run = :run,
-  at = :at WHERE id = :id
+INSERT INTO photos(id, uri, state, reason, version, run, at)
+  VALUES (:id, :uri, :state, :reason, :version, :run, :at)
+ON CONFLICT(id) DO UPDATE SET state = :state, reason = :reason, version = :version, run = :run,
+  at = :at
 """
 
 _FAILED = """
@@ -266,6 +268,16 @@ class Ledger:
                 "ELSE hash IS NOT content_hash OR found.model IS NOT photos.model END ORDER BY id"
             ).fetchall()
         return expected, [row[0] for row in missing], [row[0] for row in stale]
+
+    def take_down(self, ids: Iterable[str]) -> None:
+        """Notes that photos have no document any more and are to have none."""
+        with self._transaction():
+            self._db.executemany(
+                f"UPDATE photos SET state = 'unchanged', reason = '{TAKEN_DOWN}', version = NULL, "
+                "content_hash = NULL, columns_hash = NULL, names = NULL "
+                "WHERE id = ? AND content_hash IS NOT NULL",
+                ((name,) for name in ids),
+            )
 
     def mark(self, ids: Iterable[str], reason: str) -> None:
         """Notes photos to be written again, whatever their files tell."""

@@ -13,6 +13,9 @@ from stair_search.engines.documents import LONGEST_ID
 
 State = Literal["indexed", "unchanged", "failed"]
 
+TAKEN_DOWN = "taken down"
+"""The reason of a photo that is unchanged because it is kept out of the index."""
+
 
 class Place(NamedTuple):
     """Where a photo's bytes are.
@@ -77,7 +80,7 @@ class Prepared(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A photo in its final state; reason: why it failed, in one line."""
+    """A photo in its final state; reason: why it failed, in one line, or TAKEN_DOWN."""
 
     photo: Photo
     state: State

@@ -5,13 +5,13 @@ tell, and what a server alone knows is left to the reading.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from stair_search.fields import Fields
 
 from .document import columns_hash
 from .ledger import Ledger
-from .photo import Photo, PhotoError, Place, Result, Work
+from .photo import TAKEN_DOWN, Photo, PhotoError, Place, Result, Work
 from .policy import Policy
 from .reading.reader import Reader
 
@@ -25,11 +25,13 @@ def plan(
     fields: Fields,
     policy: Policy,
     pipeline: str | None = None,
+    kept_out: Container[str] = (),
     only_failed: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Work | Result]:
     """Each photo once: a final result where the ledger or the file's kind decides, or work.
 
+    kept_out: ids of photos that were taken down: they are left as they are.
     only_failed: photos that did not fail last time are passed over as if they were not there;
     those that did and are found no more have failed again.
     """
@@ -45,6 +47,9 @@ def plan(
             continue
         known = ledger.entry(photo.id)
         if only_failed and (known is None or known.state != "failed"):
+            continue
+        if photo.id in kept_out:
+            yield Result(photo, "unchanged", TAKEN_DOWN)
             continue
         if photo.problem:
             yield Result(photo, "failed", photo.problem)

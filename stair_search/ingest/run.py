@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from .columns import Columns, read_columns
 from .encoder import Encoder, load
 from .index import make_ready, must_be_own, own_pipelines
 from .job import JobSettings, Progress, Report
+from .kept_out import KeptOut
 from .ledger import Ledger
 from .load import loading
 from .photo import Result, State, Work
@@ -29,6 +30,7 @@ from .reading.addresses import Allowed
 from .reading.reader import Reader
 from .sources import Sources
 from .stages import Executor, Run
+from .takedown import SETTLED, settle
 from .watch import Watch
 
 Connect = Callable[[], Engine]
@@ -133,7 +135,10 @@ def _run(
             if not engine.exists(job.index) or not ledger.knows(engine.uuid(job.index)):
                 ledger.close()
                 ledger = Ledger(None)  # a new index: all is to be written
-            return _dry_run(job, encoder, sources, ledger, reader, policy, only_failed)
+            with closing(KeptOut(engine, job.index)) as kept_out:
+                return _dry_run(
+                    job, encoder, sources, ledger, reader, policy, kept_out, only_failed
+                )
         finally:
             ledger.close()
     with jobs.locked(home):
@@ -153,8 +158,13 @@ def _run(
             def say(notice: str) -> None:
                 tell(Progress(notice=notice))
 
-            with loading(engine, job.index, ledger, filling, say):
-                report = _execute(state, executor, sources, tell, only_failed)
+            with (
+                loading(engine, job.index, ledger, filling, say),
+                closing(KeptOut(engine, job.index)) as kept_out,
+            ):
+                if ledger.about(SETTLED) is None:  # before its first run a job has written nothing
+                    ledger.note(SETTLED, str(kept_out.last))
+                report = _execute(state, executor, sources, kept_out, tell, only_failed)
             ledger.note("made", None)
             return report
         finally:
@@ -168,6 +178,7 @@ def _dry_run(
     ledger: Ledger,
     reader: Reader,
     policy: Policy,
+    kept_out: KeptOut,
     only_failed: bool,
 ) -> Report:
     """Counts what would be done, by what the files' sizes and times tell. Reads no photo, and
@@ -183,6 +194,7 @@ def _dry_run(
         fields=job.fields,
         policy=policy,
         pipeline=job.pipeline,
+        kept_out=kept_out,
         only_failed=only_failed,
     ):
         counts["indexed" if isinstance(item, Work) else item.state] += 1
@@ -198,7 +210,12 @@ def _dry_run(
 
 
 def _execute(
-    state: Run, executed: MakeExecutor, sources: Sources, tell: Tell, only_failed: bool
+    state: Run,
+    executed: MakeExecutor,
+    sources: Sources,
+    kept_out: KeptOut,
+    tell: Tell,
+    only_failed: bool,
 ) -> Report:
     job = state.job
     works = plan(
@@ -209,6 +226,7 @@ def _execute(
         fields=job.fields,
         policy=state.policy,
         pipeline=job.pipeline,
+        kept_out=kept_out,
         only_failed=only_failed,
         stop=state.stop,
     )
@@ -221,6 +239,14 @@ def _execute(
         )
         results = Background(executor.execute(works), 4)
         report = _follow(state, results, tell, None if only_failed else sources)
+    settle(state.engine, job.index, state.ledger, state.pace, job.retry_seconds)
+    if kept_out.met:
+        tell(
+            Progress(
+                notice=f"{kept_out.met} photos were taken down and stay out of {job.index}: "
+                "`stair-search delete --lift` lets them in again"
+            )
+        )
     if sources.captions_unused and report.seen:
         tell(Progress(notice=f"{job.captions} names none of the photos that were found"))
     if not report.seen and not only_failed:

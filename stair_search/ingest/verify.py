@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stair_search.engines.base import Engine, RequestError
+from stair_search.engines.base import Engine
 from stair_search.errors import DestinationError
 
 from . import job as jobs
@@ -15,6 +15,7 @@ from .index import must_be_own
 from .ledger import Ledger
 from .load import put_back
 from .photo import uri_of
+from .takedown import refresh, tell_ledger
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def verify(folder: Path, engine: Engine) -> Verification:
         ledger = Ledger(folder)
         try:
             put_back(engine, settings.index, ledger, _log.warning)
+            tell_ledger(engine, settings.index, ledger)
             expected, missing, stale = ledger.compare(_found(engine, settings))
             ledger.mark(missing, "verify: its document is not in the index")
             ledger.mark(stale, "verify: its document is not as it was written")
@@ -75,10 +77,6 @@ def _found(
     # what lies below a folder, and in a tar file
     ends = ((s, "/" if Path(s).is_dir() else "#") for s in settings.sources)
     own = tuple(f"{uri_of(Path(s).resolve())}{end}" for s, end in ends)
-    try:
-        engine.refresh(settings.index)
-    except RequestError as error:
-        if error.status != 403:  # a user who may read alone can do without
-            raise
+    refresh(engine, settings.index)
     for name, document in engine.scan(settings.index, [fields.hash, fields.model]):
         yield name, document.get(fields.hash), document.get(fields.model), name.startswith(own)

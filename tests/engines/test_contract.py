@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stair_search.engines import Document, Engine, Hits
+from stair_search.engines import Document, Engine, Hits, connect
 from stair_search.engines.lucene.engine import LuceneEngine
 from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.fields import Fields
@@ -28,6 +30,7 @@ from stair_search.queries import (
     question,
 )
 from stair_search.tokens import truncate
+from tests.conftest import Engines
 
 DOG = {"stair": [{"dog": 1.2, "beach": 0.7}], "stair_model": "m", "caption": "a dog on the beach"}
 CAT = {"stair": [{"cat": 2.0}], "stair_model": "m", "caption": "a cat, a cat!", "width": 300}
@@ -185,6 +188,62 @@ def test_a_huge_value_of_a_column_fails_nothing(engine: Engine, index: str) -> N
     put(engine, index, a={**DOG, "note": long, "image": long})
     assert (engine.get(index, "a") or {})["note"] == long
     assert found(engine, index, Term("note", long)) == set()  # kept, not findable
+
+
+def test_deleted_documents_are_found_by_nothing(engine: Engine, index: str) -> None:
+    put(engine, index, **{f"d{n}": DOG for n in range(5)}, cat=CAT)
+    gone = ["d1", "never", "d4", "d1", "x" * 513, ""]
+    outcomes = engine.delete(index, gone)
+    assert [(o.id, o.status) for o in outcomes] == list(
+        zip(gone, [200, 404, 200, 404, 404, 404], strict=True)
+    )
+    assert all(o.gone for o in outcomes)
+    engine.refresh(index)
+    left = {"d0", "d2", "d3"}
+    assert found(engine, index, question({"dog": 1.0}, model="m")) == left
+    assert found(engine, index, Match("caption", "beach")) == left
+    assert found(engine, index, All()) == {*left, "cat"}
+    assert {name for name, _ in engine.scan(index, [])} == {*left, "cat"}
+    assert engine.models(index) == {"m": 4}
+    assert engine.count(index) == 4
+    assert engine.get(index, "d1") is None
+    put(engine, index, d1=DOG)
+    assert found(engine, index, question({"dog": 1.0}, model="m")) == {*left, "d1"}
+    engine.delete(index, [*left, "d1", "cat"])
+    engine.refresh(index)
+    assert engine.models(index) == {}
+    assert engine.count(index) == engine.search(index, All()).total == 0
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("required", [False, True])
+@pytest.mark.parametrize("product", ["opensearch", "elasticsearch7"])
+def test_what_was_written_with_a_routing_is_deleted(
+    engines: Engines, index_name: str, product: str, required: bool
+) -> None:
+    url = engines.url(product)
+    engine = connect(url)
+    body = index_body(engine.info.product, shards=5, replicas=0)
+    body["mappings"]["_routing"] = {"required": required}
+    engine.create(index_name, body)
+    for n in range(8):
+        path = f"{url}/{index_name}/_doc/d{n}?routing=r{n}&refresh=true"
+        told = json.dumps({"caption": "a dog"}).encode()
+        kind = {"Content-Type": "application/json"}
+        urllib.request.urlopen(urllib.request.Request(path, told, kind, method="PUT")).close()
+    gone = [f"d{n}" for n in range(6)]
+    assert [outcome.gone for outcome in engine.delete(index_name, gone)] == [True] * 6
+    engine.refresh(index_name)
+    assert {name for name, _ in engine.scan(index_name, [])} == {"d6", "d7"}
+    engine.close()
+
+
+def test_nothing_is_deleted_from_an_index_that_is_not_there(
+    engine: Engine, index_name: str
+) -> None:
+    with pytest.raises(DestinationError, match=f"no index '{index_name}'"):
+        engine.delete(index_name, ["a"])
+    assert not engine.exists(index_name)
 
 
 def test_get(engine: Engine, index: str) -> None:

@@ -111,6 +111,12 @@ class SqliteEngine:
             f"Elasticsearch and OpenSearch; leave it out, or name one of them with --url"
         )
 
+    def delete(self, index: str, ids: Sequence[str]) -> list[Outcome]:
+        self._must_exist(index)
+        with self._database.writing() as db:
+            found = self._index(db, index)
+            return Writer(db, found.number, found.documents, found.mapping).delete(ids)
+
     def body(
         self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
     ) -> dict[str, Any]:

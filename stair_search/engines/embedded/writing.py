@@ -41,21 +41,57 @@ class Writer:
                 for name, (number, source) in self._now.items()
             ),
         )
-        self._changes.apply(self._db, self._owner)
-        self._db.executemany(
-            "INSERT INTO lengths VALUES (?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET words = words + excluded.words",
-            ((self._owner, field, words) for field, words in self._words.items()),
-        )
-        self._db.execute(
-            "UPDATE indexes SET documents = ? WHERE number = ?", (self._next, self._owner)
-        )
+        self._apply()
         if len(self._types) > types:
             self._db.execute(
                 "UPDATE indexes SET mapping = ? WHERE number = ?",
                 (json.dumps(self._mapping), self._owner),
             )
         return outcomes
+
+    def delete(self, ids: Sequence[str]) -> list[Outcome]:
+        """The last document takes the number of one that goes, so that numbers have no gaps."""
+        outcomes = [self._gone(name) for name in ids]
+        self._apply()
+        return outcomes
+
+    def _gone(self, id: str) -> Outcome:
+        number, source = self._held(id)
+        if number < 0:
+            return Outcome(id, 404)
+        self._drop(number, source)
+        self._next -= 1
+        here = (self._owner, number)
+        self._db.execute("DELETE FROM documents WHERE owner = ? AND number = ?", here)
+        if number < self._next:
+            last = (self._owner, self._next)
+            (text,) = self._db.execute(
+                "SELECT source FROM documents WHERE owner = ? AND number = ?", last
+            ).fetchone()
+            moved = json.loads(text)
+            self._drop(self._next, moved)
+            self._changes.put(*ALL, number, 0)
+            self._differ(number, {}, _analysed(moved, self._types))
+            self._db.execute(
+                "UPDATE documents SET number = ? WHERE owner = ? AND number = ?", (number, *last)
+            )
+        return Outcome(id, 200)
+
+    def _drop(self, number: int, source: Mapping[str, Any]) -> None:
+        self._changes.drop(*ALL, number)
+        self._differ(number, _analysed(source, self._types), {})
+
+    def _apply(self) -> None:
+        self._changes.apply(self._db, self._owner)
+        self._db.executemany(
+            "INSERT INTO lengths VALUES (?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET words = words + excluded.words",
+            ((self._owner, field, words) for field, words in self._words.items()),
+        )
+        self._db.execute("DELETE FROM lengths WHERE owner = ? AND words = 0", (self._owner,))
+        self._db.execute(
+            "UPDATE indexes SET documents = ? WHERE number = ?", (self._next, self._owner)
+        )
 
     def _one(self, document: Document) -> Outcome:
         number, old = self._held(document.id)
@@ -88,7 +124,7 @@ class Writer:
                 (self._owner, id),
             ).fetchone()
         except UnicodeEncodeError:
-            return -1, {}  # refused with its reason when it is serialised
+            return -1, {}  # it cannot be there; refused with its reason when it is serialised
         return (row[0], json.loads(row[1])) if row else (-1, {})
 
     def _differ(self, number: int, before: Analysed, after: Analysed) -> None:

@@ -17,7 +17,7 @@ from stair_search.engines.checks import (
     no_index,
     wanted_models,
 )
-from stair_search.engines.documents import serialised
+from stair_search.engines.documents import check_id, serialised
 from stair_search.engines.lucene import pipelines, reading
 from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.detect import Server
@@ -132,6 +132,22 @@ class LuceneEngine:
         answers = self._bulk(index, actions)
         # a document that a pipeline has dropped comes back under a name of the engine's own
         return [a._replace(id=d.id) for d, a in zip(documents, answers, strict=True)]
+
+    def delete(self, index: str, ids: Sequence[str]) -> list[Outcome]:
+        """A `_bulk` of deletions; a second one for what was written with a routing, which a search
+        tells. An id that no document can have is not sent.
+        """
+        actions = [_deletion(name) for name in ids]
+        outcomes = self._bulk(index, actions)
+        answers = [o for o, a in zip(outcomes, actions, strict=True) if isinstance(a, bytes)]
+        left = [answer.id for answer in answers if answer.status in (400, 404)]
+        if not left:
+            return outcomes
+        body = {"query": compiled(Ids(tuple(left))), "size": MOST_HITS, "_source": False}
+        found = self._search(index, body)["hits"]["hits"]
+        routed = [_deletion(one["_id"], one["_routing"]) for one in found if "_routing" in one]
+        again = {outcome.id: outcome for outcome in self._bulk(index, routed)}
+        return [again.get(outcome.id, outcome) for outcome in outcomes]
 
     def _bulk(self, index: str, actions: Sequence[bytes | Outcome]) -> list[Outcome]:
         """Sends the actions; what is an outcome already stays one."""
@@ -387,6 +403,15 @@ def _update(document: Document | Outcome) -> bytes | Outcome:
     except ValueError as error:
         return Outcome(document.id, 400, str(error))
     return b'{"update":%s}\n{"doc":%s,"doc_as_upsert":true}' % (_json(meta), fields)
+
+
+def _deletion(id: str, routing: str | None = None) -> bytes | Outcome:
+    """The action that deletes a document."""
+    try:
+        check_id(id)
+    except ValueError:
+        return Outcome(id, 404)
+    return _json({"delete": {"_id": id} | ({"routing": routing} if routing else {})})
 
 
 def _outcome(item: Mapping[str, Any]) -> Outcome:

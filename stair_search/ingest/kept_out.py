@@ -1,0 +1,121 @@
+"""Photos that were taken out of an index and may not come back: their documents' ids, remembered
+for all jobs of this user on this machine, in a SQLite file beside the jobs' folders.
+
+An index is known by its UUID, so that it counts by whatever way it is reached, and by its place and
+name, so that it counts when it is made anew.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stair_search.engines.base import Engine
+from stair_search.errors import DestinationError
+
+from .job import jobs_folder, place
+
+PAGE = 500
+"""Ids at a time."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS kept_out(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, uuid TEXT NOT NULL,
+  place TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, UNIQUE(id, uuid, place, name))
+"""
+_OF_INDEX = "(uuid = :uuid OR (place = :place AND name = :name))"
+
+
+def remembered_in() -> Path:
+    """The file; there is none before the first takedown."""
+    return jobs_folder().parent / "kept_out.db"
+
+
+class KeptOut:
+    """The ids that are kept out of one index; `in` asks for one of them.
+
+    met: how many times the answer was yes. make: the file, where there is none. Every call raises
+    DestinationError where the file cannot be used.
+    """
+
+    def __init__(self, engine: Engine, index: str, *, make: bool = False) -> None:
+        uuid = engine.uuid(index) if engine.exists(index) else None
+        self._index = {"uuid": uuid, "place": place(engine.info.url), "name": index}
+        self._file, self.met = remembered_in(), 0
+        with self._told():
+            if make:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            there = make or self._file.exists()
+            self._db = sqlite3.connect(
+                str(self._file) if there else ":memory:",
+                timeout=30,
+                isolation_level=None,
+                check_same_thread=False,  # made by one thread, asked by the one that plans
+            )
+            self._db.execute(_TABLE)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def __contains__(self, id: object) -> bool:
+        with self._told():
+            found = self._db.execute(
+                f"SELECT 1 FROM kept_out WHERE id = :id AND {_OF_INDEX}", self._index | {"id": id}
+            ).fetchone()
+        self.met += found is not None
+        return found is not None
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Remembers them from now on; one that is remembered already becomes the latest."""
+        row = self._index | {"at": time.time()}
+        with self._told():
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(
+                "INSERT OR REPLACE INTO kept_out(id, uuid, place, name, at) "
+                "VALUES (:id, :uuid, :place, :name, :at)",
+                (row | {"id": name} for name in ids),
+            )
+            self._db.execute("COMMIT")
+
+    def lift(self, ids: Iterable[str]) -> int:
+        """Forgets them; how many were remembered."""
+        with self._told():
+            return self._db.executemany(
+                f"DELETE FROM kept_out WHERE id = :id AND {_OF_INDEX}",
+                (self._index | {"id": name} for name in ids),
+            ).rowcount
+
+    @property
+    def last(self) -> int:
+        """The number of the latest, 0 where there is none."""
+        with self._told():
+            (number,) = self._db.execute(
+                f"SELECT max(number) FROM kept_out WHERE {_OF_INDEX}", self._index
+            ).fetchone()
+        return number or 0
+
+    def since(self, number: int) -> Iterator[tuple[list[str], int]]:
+        """Those that came after a number, the earliest first, in pages: ids and the last number."""
+        while True:
+            with self._told():
+                rows = self._db.execute(
+                    f"SELECT id, number FROM kept_out WHERE number > :after AND {_OF_INDEX} "
+                    f"ORDER BY number LIMIT {PAGE}",
+                    self._index | {"after": number},
+                ).fetchall()
+            if not rows:
+                return
+            number = rows[-1][1]
+            yield [name for name, _ in rows], number
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise DestinationError(
+                f"{self._file}, where takedowns are remembered, cannot be used: {error}"
+            ) from None
