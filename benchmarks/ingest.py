@@ -1,95 +1,180 @@
-"""Images per second of `ingest` against the encoder alone, interleaved in one run.
+"""Photos per second of a whole `ingest` against its slowest stage alone, interleaved in one run.
 
-    python -m benchmarks.ingest [--url URL] [--photos N] [--rounds 2] [--executor local] [--model M]
+    python -m benchmarks.ingest --case encode|bulk|decode [--photos N] [--rounds 2]
+                                [--executor local|ray] [--url URL] [--model M]
 
-Photos: the COCO photos of ../shared/data. Engine: --url, else OpenSearch as `make engines` left it.
-Encoder alone: `encode_images` on batches that were decoded before, in two ways: one caller and an
-encoder that uses all CPUs ("one"), a caller a CPU and an encoder that uses one ("many", as ingest
-does). Each round measures both on 512 photos, then the whole of `ingest` into a new index, then
-both again; its ratio is that of ingest to the mean of the quicker way. Prints a line of JSON a
-round.
+encode: the COCO photos of ../shared/data and the starter. Alone: `encode_images` on 512 photos that
+were decoded before, in two ways: one caller and an encoder that uses all CPUs ("one"), a caller a
+CPU and an encoder that uses one ("many", as ingest does).
+
+bulk: 100,000 photos of a few pixels, whose tokens are ready-made, as the starter makes them. Alone:
+the same documents by opensearch-py's parallel_bulk, in the same kind of request (upsert), into an
+index with the same settings, none of them read, hashed or encoded; its threads and chunks are those
+that were quickest on a tenth of them.
+
+decode: JPEGs of 12 megapixels, some 4 MB each. Alone: `prepare` in a thread a CPU.
+
+Each round measures alone, then a whole `ingest` into a new index, then alone again; the ratio is
+that of ingest to the mean of the quicker way. Engine and ingest share this machine's CPUs, so what
+ingest does beside the slowest stage is taken from that: `cpu` is the CPU time of this process, µs a
+photo. `--engine-cpus 1` starts an OpenSearch that has CPUs of its own, as a cluster has; alone and
+ingest then share the others.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import tempfile
 import time
-import urllib.request
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import jobs, raw
 from stair_search.encoders import load_encoder
 from stair_search.engines import Engine, connect
-from stair_search.ingest import JobSettings, Report, run
-from stair_search.ingest.decode import decode
+from stair_search.ingest import JobSettings
+from stair_search.ingest.decode import decode, prepare
 from stair_search.ingest.encoder import Encoder, load
+from stair_search.ingest.photo import Photo, Place, Prepared, Work
+from stair_search.ingest.reading.addresses import Allowed
+from stair_search.ingest.reading.reader import Reader
 from tests.conftest import SHARED_DATA
-from tests.nodes.nodes import NODES, kept
+from tests.nodes.nodes import NODES, running
 
-INDEX = "stair-benchmark-ingest"
-ALONE = 512
+ENCODED_ALONE = 512
+
+Alone = Callable[[], float]
+"""Photos per second."""
+
+
+class Case(NamedTuple):
+    """What goes in, and the ways in which its slowest stage can be had alone."""
+
+    data: str
+    source: tuple[str, ...]
+    encoder: Encoder
+    alone: dict[str, Alone]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--url")
-    parser.add_argument("--photos", type=int, default=0, help="0: all")
+    parser = jobs.options(__doc__)
+    parser.add_argument("--case", choices=list(CASES), default="encode")
+    parser.add_argument("--photos", type=int, help="default: all of the COCO photos, 100,000, 240")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--executor", choices=["local", "ray"], default="local")
-    parser.add_argument("--model", default="starter")
+    parser.add_argument("--model", default="starter", help="of --case encode")
+    parser.add_argument("--engine-cpus", type=int, default=0)
     given = parser.parse_args()
-    node = kept(NODES["opensearch"])
-    url = given.url or (node.url if node else None)
-    if url is None:
-        parser.error("no engine: `make engines`, or --url")
-    photos = sorted((SHARED_DATA / "coco-captions" / "images").iterdir())
-    photos = photos[: given.photos or None]
-    ways = {"one": (load_encoder(given.model), 1), "many": (load(given.model), os.cpu_count() or 1)}
-    encoder = load(given.model)
-    batches = prepared(encoder, photos[:ALONE])
-    engine = connect(url)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}; "
-        f"{engine.info.product} {engine.info.version}; {len(photos)} COCO photos; "
-        f"model {encoder.fingerprint}; executor {given.executor}"
+    with ExitStack() as until:
+        url = until.enter_context(own_engine(given.engine_cpus)) if given.engine_cpus else None
+        engine = connect(url or jobs.engine_url(given))
+        folder = Path(until.enter_context(tempfile.TemporaryDirectory(prefix="stair-benchmark-")))
+        case = CASES[given.case](given, engine, folder)
+        jobs.heading(engine, given, f"{case.data}; model {case.encoder.fingerprint}")
+        ratios = [one_round(case, given, engine, folder / str(n)) for n in range(given.rounds)]
+    print(f"{given.case}: ratio, median of {given.rounds}: {statistics.median(ratios):.3f}")
+
+
+def one_round(case: Case, given: argparse.Namespace, engine: Engine, home: Path) -> float:
+    before = {name: alone() for name, alone in case.alone.items()}
+    with jobs.index_of(engine.info.url) as index:
+        settings = JobSettings(
+            case.source,
+            engine.info.url,
+            index,
+            case.encoder.name,
+            executor=given.executor,
+            folder=home,
+        )
+        used = time.process_time()
+        report = jobs.ingest(settings, engine, case.encoder)
+        used = time.process_time() - used
+    after = {name: alone() for name, alone in case.alone.items()}
+    means = {name: statistics.mean([before[name], after[name]]) for name in before}
+    ratio = report.images_per_second / max(means.values())
+    jobs.show(
+        {
+            "alone": {name: [round(before[name], 1), round(after[name], 1)] for name in before},
+            "ingest": report.images_per_second,
+            "ratio": ratio,
+            "cpu": used / report.seen * 1e6,
+            "bottleneck": report.bottleneck,
+            "busy_seconds": {n: stage["busy_seconds"] for n, stage in report.stages.items()},
+        }
     )
-    for way in ways.values():
-        alone(*way, batches[:4])  # warm
-    ratios = []
-    with tempfile.TemporaryDirectory(prefix="stair-benchmark-") as folder:
-        for n in range(given.rounds):
-            before = {name: alone(*way, batches) for name, way in ways.items()}
-            settings = JobSettings(
-                tuple(map(str, photos)),
-                url,
-                f"{INDEX}-{os.getpid()}-{n}",
-                given.model,
-                executor=given.executor,
-                folder=Path(folder) / str(n),
-            )
-            report = ingest(settings, engine, encoder)
-            after = {name: alone(*way, batches) for name, way in ways.items()}
-            means = {name: statistics.mean([before[name], after[name]]) for name in ways}
-            ratios.append(report.images_per_second / max(means.values()))
-            told = {
-                "encoder_alone": {
-                    name: [round(before[name], 2), round(after[name], 2)] for name in ways
-                },
-                "ingest": report.images_per_second,
-                "ratio": round(ratios[-1], 3),
-                "bottleneck": report.bottleneck,
-                "stages": {name: stage["busy_seconds"] for name, stage in report.stages.items()},
-            }
-            print(json.dumps(told), flush=True)
-    print(f"ratio, median of {given.rounds}: {statistics.median(ratios):.3f}")
+    return ratio
+
+
+@contextmanager
+def own_engine(cpus: int) -> Iterator[str]:
+    """An OpenSearch that has the first CPUs for itself; the rest of them is what this process has
+    from then on.
+    """
+    all_cpus = sorted(os.sched_getaffinity(0))
+    if not 0 < cpus < len(all_cpus):
+        raise SystemExit(f"--engine-cpus {cpus}: there are {len(all_cpus)}, and ingest needs one")
+    os.sched_setaffinity(0, all_cpus[:cpus])  # what a process starts has the same
+    with running(NODES["opensearch"]) as node:
+        os.sched_setaffinity(0, all_cpus[cpus:])
+        yield node.url
+
+
+def encode_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case:
+    photos = sorted((SHARED_DATA / "coco-captions" / "images").iterdir())[: given.photos]
+    encoder = load(given.model)
+    one = load_encoder(given.model)
+    many = load(given.model)
+    batches = prepared(encoder, photos[:ENCODED_ALONE])
+    for each in (one, many):
+        encoded(each, 1, batches[:4])  # warm
+    return Case(
+        f"{len(photos)} COCO photos",
+        tuple(map(str, photos)),
+        encoder,
+        {
+            "one": lambda: encoded(one, 1, batches),
+            "many": lambda: encoded(many, os.cpu_count() or 1, batches),
+        },
+    )
+
+
+def bulk_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case:
+    count = given.photos or 100_000
+    table = jobs.table()
+    way = raw.best(engine, table, max(2_000, count // 10))
+    return Case(
+        f"{count:,} photos of {jobs.SIDE} pixels a side; alone: {way}",
+        (str(jobs.number_photos(folder / "photos", count)),),
+        table,
+        {"client": lambda: raw.written(engine, table, count, way)},
+    )
+
+
+def decode_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case:
+    photos = jobs.large_photos(folder / "photos", given.photos or 240)
+    table = jobs.seeing(jobs.table(), load(given.model))
+    works = [Work(Photo(str(p), p.as_uri(), Place(str(p)), {}), None, "") for p in photos]
+    reader = Reader(Allowed())
+
+    def decoded() -> float:
+        began = time.perf_counter()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for made in pool.map(
+                lambda work: prepare(work, reader, table.prepare_image, table.image_size), works
+            ):
+                assert isinstance(made, Prepared)
+        return len(works) / (time.perf_counter() - began)
+
+    size = sum(photo.stat().st_size for photo in photos) / len(photos) / 1e6
+    what = f"{len(photos)} JPEGs of 12 megapixels, {size:.1f} MB each, held in memory by the system"
+    return Case(what, (str(folder / "photos"),), table, {"decode": decoded})
 
 
 def prepared(encoder: Encoder, photos: list[Path]) -> list[NDArray[np.uint8]]:
@@ -99,7 +184,7 @@ def prepared(encoder: Encoder, photos: list[Path]) -> list[NDArray[np.uint8]]:
     return [np.stack(pixels[at : at + size]) for at in range(0, len(pixels), size)]
 
 
-def alone(encoder: Encoder, callers: int, batches: list[NDArray[np.uint8]]) -> float:
+def encoded(encoder: Encoder, callers: int, batches: list[NDArray[np.uint8]]) -> float:
     """Images per second of the encoder."""
     began = time.perf_counter()
     with ThreadPoolExecutor(callers) as pool:
@@ -108,17 +193,11 @@ def alone(encoder: Encoder, callers: int, batches: list[NDArray[np.uint8]]) -> f
     return sum(map(len, batches)) / (time.perf_counter() - began)
 
 
-def ingest(settings: JobSettings, engine: Engine, encoder: Encoder) -> Report:
-    """A whole job into an index that is made for it and removed after."""
-    try:
-        report = run(settings, engine, encoder=encoder)
-    finally:
-        if settings.url.startswith("http"):
-            gone = urllib.request.Request(f"{settings.url}/{settings.index}", method="DELETE")
-            urllib.request.urlopen(gone).close()
-    assert report.failed == 0, report
-    return report
-
+CASES: dict[str, Callable[[argparse.Namespace, Engine, Path], Case]] = {
+    "encode": encode_case,
+    "bulk": bulk_case,
+    "decode": decode_case,
+}
 
 if __name__ == "__main__":
     main()

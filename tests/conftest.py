@@ -4,7 +4,6 @@ in silence under CI=true.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import photos
 from tests.nodes.nodes import NODES, NodeError, answers, kept, running
 
 CI = os.environ.get("CI") == "true"
@@ -131,28 +131,12 @@ def index_name(engines: Engines) -> Iterator[str]:
 
 # --- photos -------------------------------------------------------------------------------------
 
-PHOTOS = {
-    "skimage/data": "astronaut brick camera cat chelsea coffee coins color grass gravel horse "
-    "hubble_deep_field moon motorcycle_left motorcycle_right retina rocket",
-    "sklearn/datasets/images": "china flower",
-    "interior_photos/images": "*",
-}
-
-
 @pytest.fixture(scope="session")
 def package_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Some 57 real photos, JPEG and PNG, from installed packages, in one folder of this session."""
     folder = tmp_path_factory.mktemp("photos")
-    for place, names in PHOTOS.items():
-        package, _, inside = place.partition("/")
-        spec = importlib.util.find_spec(package)  # found, not imported: they are heavy
-        assert spec is not None, f"{package} is not installed: pip install -e '.[test]'"
-        assert spec.origin is not None
-        source = Path(spec.origin).parent / inside
-        for photo in sorted(source.iterdir()):
-            wanted = names == "*" or photo.stem in names.split()
-            if wanted and photo.suffix in {".jpg", ".png"}:
-                shutil.copy(photo, folder / f"{package}-{photo.name}")
+    for name, photo in photos.package_photos().items():
+        shutil.copy(photo, folder / name)
     return sorted(folder.iterdir())
 
 
