@@ -97,7 +97,7 @@ class TokenWeights:
 
         Of equal weights the smaller id stays, so that the same input always gives the same answer.
         """
-        order = np.lexsort((self.ids, -self.weights))
+        order = self.order()
         if ratio is not None:
             _share("ratio", ratio)
             order = order[self.weights[order] >= ratio * self.weights.max(initial=0)]
@@ -112,6 +112,10 @@ class TokenWeights:
             order = order[:top_k]
         keep = np.sort(order)
         return TokenWeights(self.ids[keep], self.weights[keep])
+
+    def order(self) -> NDArray[np.intp]:
+        """Places of the tokens, the strongest first, of equal weights the smaller id."""
+        return np.lexsort((self.ids, -self.weights))
 
     def scale(self, factor: float) -> TokenWeights:
         """Every weight times a positive factor."""

@@ -91,8 +91,21 @@ class Vocabulary:
         >>> Vocabulary(["cat", "dog"]).to_dict(TokenWeights([0, 1], [0.5, 2]))
         {'dog': 2.0, 'cat': 0.5}
         """
-        order = np.lexsort((tokens.ids, -tokens.weights))
-        return {self.tokens[tokens.ids[i]]: float(tokens.weights[i]) for i in order}
+        return self._named(self.tokens, tokens)
+
+    def to_features(self, tokens: TokenWeights) -> dict[str, float]:
+        """The same as the object of a `rank_features` field, see `escape`."""
+        return self._named(self._features, tokens)
+
+    @cached_property
+    def _features(self) -> tuple[str, ...]:
+        return tuple(map(escape, self.tokens))
+
+    @staticmethod
+    def _named(names: tuple[str, ...], tokens: TokenWeights) -> dict[str, float]:
+        order = tokens.order()
+        chosen = map(names.__getitem__, tokens.ids[order].tolist())
+        return dict(zip(chosen, tokens.weights[order].tolist(), strict=True))
 
     def from_dict(self, weights: Mapping[str, float]) -> TokenWeights:
         """The way back. Raises KeyError for an unknown token, ValueError for a bad weight."""

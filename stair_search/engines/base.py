@@ -7,8 +7,11 @@ business (`ingest.bulk`), which sees from a `RequestError` whether it may.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
+from stair_search.engines.documents import serialised
 from stair_search.errors import DestinationError
 from stair_search.queries import Query, Reason
 
@@ -21,7 +24,8 @@ class EngineInfo(NamedTuple):
     url: str
 
 
-class Document(NamedTuple):
+@dataclass(frozen=True)
+class Document:
     """A document to be written: `fields` replace those of the same name, others stay as they are.
 
     A token field is a list of one object, `[{"dog": 1.5}]`, so that engines replace it as a whole.
@@ -32,6 +36,11 @@ class Document(NamedTuple):
     id: str
     fields: dict[str, Any]
     routing: str | None = None
+
+    @cached_property
+    def json(self) -> bytes:
+        """The fields as they are sent, made once. Raises ValueError, see `serialised`."""
+        return serialised(self)
 
 
 class Outcome(NamedTuple):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from stair_search.engines.base import Document
+import orjson
+
+if TYPE_CHECKING:
+    from stair_search.engines.base import Document
 
 LONGEST_ID = 512  # bytes, both products
 
@@ -23,10 +26,15 @@ def serialised(document: Document) -> bytes:
         raise ValueError("the routing is empty")
     fields = {name: [v] if isinstance(v, dict) else v for name, v in document.fields.items()}
     try:
-        text = json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = orjson.dumps(fields)  # ten times as quick as json
+        if b"null" not in text:  # which it also writes for what is no number
+            return text
+    except TypeError:
+        pass  # json says in more words what is wrong
+    try:
+        return _utf8("a field", json.dumps(fields, ensure_ascii=False, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ValueError(f"the fields are no JSON: {error}") from None
-    return _utf8("a field", text)
 
 
 def check_id(id: str) -> None:

@@ -20,7 +20,7 @@ from stair_search.fields import Fields
 from stair_search.mappings import index_body
 from stair_search.queries import question
 from stair_search.tokens import TokenWeights
-from stair_search.vocabulary import Vocabulary, escape
+from stair_search.vocabulary import Vocabulary
 
 from .bootstrap import Interval
 from .encode import Progress, encode_texts, silent
@@ -226,4 +226,4 @@ def _rank(
 
 
 def _named(vocabulary: Vocabulary) -> Callable[[TokenWeights], dict[str, float]]:
-    return lambda tokens: {escape(name): w for name, w in vocabulary.to_dict(tokens).items()}
+    return vocabulary.to_features

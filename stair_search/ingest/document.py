@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection
-from typing import Any
+from functools import cache
+from itertools import islice
+
+import orjson
 
 from stair_search.engines.base import Document
 from stair_search.fields import Fields
 from stair_search.tokens import TokenWeights
-from stair_search.vocabulary import Vocabulary, escape
+from stair_search.vocabulary import Vocabulary, unescape
 
 from .photo import Photo
 from .policy import Policy
@@ -36,16 +38,15 @@ def document(
     gone: fields that it had when it was written last and its source has no more; a bulk request
     leaves alone what it does not name, so they are emptied in words.
     """
-    weights = {escape(token): weight for token, weight in vocabulary.to_dict(tokens).items()}
-    strongest = list(vocabulary.to_dict(tokens.prune(top_k=STRONGEST)))
+    features = vocabulary.to_features(tokens)
     return Document(
         photo.id,
         {
             **dict.fromkeys(set(gone) - set(photo.columns)),
             **photo.columns,
             # A list of one object: engines then replace the field as a whole.
-            fields.token: [weights],
-            fields.strongest: strongest,
+            fields.token: [features],
+            fields.strongest: [unescape(name) for name in islice(features, STRONGEST)],
             fields.model: model,
             fields.hash: content_hash,
             fields.image: photo.uri,
@@ -60,14 +61,20 @@ def columns_hash(photo: Photo, fields: Fields, policy: Policy, pipeline: str | N
     """Changes with what the source says of a photo, with the names it is stored under, with what a
     policy does to its tokens, and with the pipeline that its document goes through.
     """
-    told = [photo.uri, photo.columns, fields.to_dict(), policy.fingerprint, pipeline]
-    return hashlib.sha256(_json(told).encode()).hexdigest()[:16]
+    told = _hash_of(fields, policy.fingerprint, pipeline).copy()
+    told.update(orjson.dumps([photo.uri, photo.columns], option=orjson.OPT_SORT_KEYS))
+    return told.hexdigest()[:16]
+
+
+@cache
+def _hash_of(fields: Fields, policy: str, pipeline: str | None) -> hashlib._Hash:
+    """Of what is the same for all photos of a run."""
+    return hashlib.sha256(orjson.dumps([fields.to_dict(), policy, pipeline]))
 
 
 def size(document: Document) -> int:
     """Bytes that a document takes in a bulk request, a little more rather than less."""
-    return len(_json(document.fields)) + 2 * len(document.id.encode()) + 256
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    try:
+        return len(document.json) + 2 * len(document.id) + 256
+    except ValueError:
+        return 0  # the engine's to refuse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections import deque
@@ -10,6 +9,9 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+QUICK = 0.0005
+"""Seconds of an act."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -23,9 +25,12 @@ class Background(Generic[T]):
     """
 
     def __init__(self, source: Generator[T, None, None] | Iterator[T], room: int) -> None:
-        self._source = source
-        self._items: queue.Queue[tuple[T] | BaseException] = queue.Queue(room)
-        self._cancelled = threading.Event()
+        self._source, self._room = source, room
+        self._items: deque[T] = deque()
+        self._at_hand: deque[T] = deque()  # taken in one go: a lock for each would cost more
+        self._end: BaseException | None = None
+        self._cancelled = False
+        self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -33,49 +38,57 @@ class Background(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        return self._taken(self._items.get())
+        self._wait(None)
+        return self._at_hand.popleft()
 
     def next(self, timeout: float) -> T | None:
         """The next item, None if there is none after `timeout` seconds.
 
         Raises StopIteration at the end.
         """
-        try:
-            return self._taken(self._items.get(timeout=timeout))
-        except queue.Empty:
-            return None
+        return self._at_hand.popleft() if self._wait(timeout) else None
 
-    def _taken(self, item: tuple[T] | BaseException) -> T:
-        if isinstance(item, BaseException):
-            self._items.put(item)  # whoever asks again gets the same answer
-            raise item
-        return item[0]
+    def _wait(self, timeout: float | None) -> bool:
+        """Whether there is an item at hand. Raises what has ended the iterator, again and again."""
+        if self._at_hand:
+            return True
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._end, timeout)
+            self._at_hand, self._items = self._items, deque()
+            self._changed.notify()
+        if not self._at_hand and self._end:
+            raise self._end
+        return bool(self._at_hand)
 
     def close(self) -> None:
         """Ends the iterator at its next item and waits for that."""
-        self._cancelled.set()
-        while self._thread.is_alive():
-            try:
-                self._items.get(timeout=0.05)  # makes room for a thread that waits for it
-            except queue.Empty:
-                continue
-        if not self._items.full():
-            self._items.put(StopIteration())
+        with self._changed:
+            self._cancelled = True
+            self._changed.notify()
+        self._thread.join()
 
     def _run(self) -> None:
         end: BaseException = StopIteration()
         try:
             for item in self._source:
-                self._items.put((item,))
-                if self._cancelled.is_set():
-                    break
+                with self._changed:
+                    self._changed.wait_for(self._has_room)
+                    if self._cancelled:
+                        break
+                    self._items.append(item)
+                    self._changed.notify()
         except BaseException as error:
             end = error
         finally:
             close = getattr(self._source, "close", None)
             if close:
                 close()
-            self._items.put(end)
+            with self._changed:
+                self._end = end
+                self._changed.notify()
+
+    def _has_room(self) -> bool:
+        return len(self._items) < self._room or self._cancelled
 
 
 def merged(*sources: Generator[T, None, None] | Iterator[T]) -> Generator[T, None, None]:
@@ -124,12 +137,30 @@ def merged(*sources: Generator[T, None, None] | Iterator[T]) -> Generator[T, Non
 def parallel(
     act: Callable[[T], U], items: Iterator[T], threads: int, ahead: int
 ) -> Generator[U, None, None]:
-    """`map` in threads, in the order of the items, with at most `ahead` of them begun."""
+    """`map` in threads, in the order of the items, with at most `ahead` of them begun.
+
+    Quick acts are done in the caller's thread: in several they would wait for each other's turn
+    with the interpreter, which costs more than they do.
+    """
     begun: deque[Future[U]] = deque()
+    mean = 0.0  # seconds, of the latest ones
+
+    def timed(item: T) -> U:
+        nonlocal mean
+        started = time.perf_counter()
+        made = act(item)
+        mean += (time.perf_counter() - started - mean) / 10
+        return made
+
     with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
-                begun.append(pool.submit(act, item))
+                if mean < QUICK:
+                    while begun:
+                        yield begun.popleft().result()
+                    yield timed(item)
+                    continue
+                begun.append(pool.submit(timed, item))
                 if len(begun) >= ahead:
                     yield begun.popleft().result()
             while begun:

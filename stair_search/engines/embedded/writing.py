@@ -10,7 +10,6 @@ from copy import deepcopy
 from typing import Any
 
 from stair_search.engines.base import Document, Outcome
-from stair_search.engines.documents import serialised
 from stair_search.engines.embedded.analysis import ALL, Terms, new_fields, postings
 from stair_search.engines.embedded.postings import Changes
 from stair_search.mappings import types_of
@@ -96,7 +95,7 @@ class Writer:
     def _one(self, document: Document) -> Outcome:
         number, old = self._held(document.id)
         try:
-            fields: dict[str, Any] = json.loads(serialised(document))
+            fields: dict[str, Any] = json.loads(document.json)
             new = new_fields(fields, self._types)
             mapping = _with_fields(self._mapping, new) if new else self._mapping
             types = {**self._types, **new} if new else self._types

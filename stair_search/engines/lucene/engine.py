@@ -17,7 +17,7 @@ from stair_search.engines.checks import (
     no_index,
     wanted_models,
 )
-from stair_search.engines.documents import check_id, serialised
+from stair_search.engines.documents import check_id
 from stair_search.engines.lucene import pipelines, reading
 from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.detect import Server
@@ -399,7 +399,7 @@ def _update(document: Document | Outcome) -> bytes | Outcome:
     if document.routing is not None:
         meta["routing"] = document.routing
     try:
-        fields = serialised(document)
+        fields = document.json
     except ValueError as error:
         return Outcome(document.id, 400, str(error))
     return b'{"update":%s}\n{"doc":%s,"doc_as_upsert":true}' % (_json(meta), fields)
