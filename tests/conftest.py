@@ -131,6 +131,7 @@ def index_name(engines: Engines) -> Iterator[str]:
 
 # --- photos -------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="session")
 def package_photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Some 57 real photos, JPEG and PNG, from installed packages, in one folder of this session."""

@@ -126,6 +126,7 @@ def _through(
     )
     try:
         for attempt in tries:
+            sent = _Sent([], [])
             with attempt:  # keeps the error for the next turn, so that what is done comes first
                 sent = _send(act, pending, pace, stop)
                 pending = sent.later

@@ -118,10 +118,12 @@ def test_what_a_run_writes_after_its_takedown_goes_at_its_end(
     (gone,) = ids_of(photos, "0.jpg")
     bulk = type(engine).bulk
 
-    def late(self: Engine, index: str, documents: Sequence[Document]) -> list[Outcome]:
+    def late(
+        self: Engine, index: str, documents: Sequence[Document], pipeline: str | None = None
+    ) -> list[Outcome]:
         if any(document.id == gone for document in documents):
             assert take_down(self, index, [gone]) == Counts(1, 0, 1, 0)
-        return bulk(self, index, documents)
+        return bulk(self, index, documents, pipeline)
 
     monkeypatch.setattr(type(engine), "bulk", late)
     job()

@@ -12,6 +12,7 @@ ours may; these see the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from stair_search.engines.base import Document, Outcome
@@ -60,4 +61,4 @@ def made(
                 f"ingest would not find it there again",
             )
     emptied = {name: None for name, value in document.fields.items() if value is None}
-    return document._replace(fields={**emptied, **found["_source"]})
+    return replace(document, fields={**emptied, **found["_source"]})
