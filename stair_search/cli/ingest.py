@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..encoders.device import PRECISIONS, Precision
 from ..fields import Fields
 from .command import Command, debug_option, model_option, utf8
 from .destination import Destination, destination_options
@@ -79,6 +80,35 @@ stair-search ingest ~/Pictures --dry-run
     help="GPUs that an encoder takes on Ray, also a part of one such as 0.5; 0: encode on CPUs.",
 )
 @click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="DEVICE",
+    help="What encodes: auto, cpu, cuda (all GPUs) or cuda:N (one of them); auto takes GPUs where "
+    "there are some.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="In which photos are encoded: auto, fp32, bf16 or fp16; auto is fp32 on a CPU, on a GPU "
+    "bf16, or fp16 where it has no bf16.",
+)
+@click.option(
+    "--encode-batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Photos that an encoder is given at once.  [default: 8 on a CPU, found by a probe on a "
+    "GPU]",
+)
+@click.option(
+    "--compile",
+    is_flag=True,
+    help="Compile a model in torch first: a minute or more, for runs of hours.",
+)
+@click.option(
     "--job",
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of the job's ledger and report.  [default: follows from sources, URL, index and "
@@ -134,6 +164,10 @@ def command(
     executor: str,
     ray_address: str | None,
     num_gpus: float,
+    device: str,
+    precision: Precision,
+    encode_batch: int | None,
+    compile: bool,
     job: Path | None,
     bulk_requests: int,
     documents_per_second: float | None,
@@ -172,6 +206,10 @@ def command(
         executor="ray" if executor == "ray" else "local",
         ray_address=ray_address,
         num_gpus=num_gpus,
+        device=device,
+        precision=precision,
+        encode_batch=encode_batch,
+        compile=compile,
         folder=job,
         bulk_requests=bulk_requests,
         documents_per_second=documents_per_second,

@@ -13,6 +13,8 @@ from stair_search.pixels import View, prepare_image
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 
+from .device import Memory
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -38,6 +40,23 @@ class _Any(ABC):
     @property
     @abstractmethod
     def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    @abstractmethod
+    def device(self) -> str:
+        """Where photos are encoded: "cpu" or "cuda:N"."""
+
+    @property
+    @abstractmethod
+    def precision(self) -> str:
+        """In which photos are encoded: "fp32", "bf16" or "fp16".
+
+        Not part of the fingerprint: an index may hold tokens of several (see docs/ingest.md).
+        """
+
+    @abstractmethod
+    def memory(self) -> Memory | None:
+        """Of the GPU; None on the CPU, and where the runtime does not tell."""
 
     def prepare_image(self, image: Image) -> NDArray[np.uint8]:
         """An upright RGB photo as the model wants it, uint8 [S, S, 3]; needs no session."""

@@ -10,26 +10,52 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stair_search.errors import ModelError
+from stair_search.errors import ModelError, UsageError
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 
+from .device import PRECISIONS, Memory
 from .encoder import Encoder
 from .folder import ModelFolder, open_folder
 from .onnx_image import OnnxImages
 from .onnx_text import OnnxText
 from .package_file import package_file
+from .session import check_device
 from .static_text import StaticText
 from .wordpiece import WordPiece
 
 
-def load_light(name: str, threads: int | None, device: str | None, text: str | None) -> Encoder:
-    """Raises ModelError, also where the model has no such text encoder."""
-    return LightEncoder(open_folder(name), threads, device, text)
+def load_light(
+    name: str,
+    threads: int | None,
+    device: str | None,
+    text: str | None,
+    precision: str = "fp32",
+    compile: bool = False,
+) -> Encoder:
+    """Raises ModelError, also where the model has no such text encoder; UsageError for what only
+    torch can do.
+    """
+    folder = open_folder(name)
+    if precision not in PRECISIONS:
+        raise UsageError(f"precision {precision!r}: known are {', '.join(PRECISIONS)}")
+    for asked, what in (
+        (precision not in ("auto", "fp32"), f"precision {precision}"),
+        (compile, "torch.compile"),
+    ):
+        if asked:
+            raise UsageError(
+                f"model {folder.name} runs on ONNX Runtime, in fp32 and as it was exported: "
+                f"{what} needs the torch folder of a model"
+            )
+    check_device(device)
+    return LightEncoder(folder, threads, device, text)
 
 
 class LightEncoder(Encoder):
     """A file of the model is read when it is first needed."""
+
+    precision = "fp32"
 
     def __init__(
         self, folder: ModelFolder, threads: int | None, device: str | None, text: str | None
@@ -80,6 +106,16 @@ class LightEncoder(Encoder):
             threads,
             device,
         )
+
+    @property
+    def device(self) -> str:
+        if self._given[1] in (None, "cpu"):
+            return "cpu"  # known without a session
+        with self._loading:
+            return self._images.device
+
+    def memory(self) -> Memory | None:
+        return None
 
     def encode_texts(self, texts: Sequence[str], prompted: bool = True) -> list[TokenWeights]:
         with self._loading:

@@ -12,7 +12,7 @@ from stair_search.errors import ModelError
 from stair_search.pixels import MISSING
 from stair_search.tokens import TokenWeights
 
-from .session import check_ids, open_session, strongest
+from .session import check_ids, device_of, open_session, strongest
 
 
 class OnnxImages:
@@ -33,6 +33,7 @@ class OnnxImages:
         shape = self._session.get_inputs()[0].shape
         if list(shape[1:]) != [size, size, 3]:
             raise ModelError(f"{path} takes {shape}, not [n, {size}, {size}, 3] as model.json says")
+        self.device = device_of(self._session)
         self._path, self._top_k, self._vocabulary = path, top_k, vocabulary
         self._checked = False
 

@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stair_search.errors import ModelError
+from stair_search.errors import ModelError, UsageError
 from stair_search.tokens import TokenWeights
 
+from .device import absent, gpus
+
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+NO_CUDA = (
+    "this ONNX Runtime has no CUDA; pip install onnxruntime-gpu in place of onnxruntime, or take "
+    "the torch folder of the model"
+)
 
 
 def open_session(
@@ -29,9 +35,10 @@ def open_session(
 ) -> Any:
     """A session over a graph with these inputs and the outputs `weights` and `ids`.
 
-    threads: None for all cores. device: "cpu", "cuda" or "cuda:N", None for the CPU. missing: what
-    is said where onnxruntime is not installed. weights: the folder of tensors that the graph names
-    and does not hold; None: it must hold all. Raises ModelError.
+    threads: None for all cores. device: "cpu", "cuda" or "cuda:N", None for the CPU, "auto" for the
+    first GPU that can be used, else the CPU. missing: what is said where onnxruntime is not
+    installed. weights: the folder of tensors that the graph names and does not hold; None: it must
+    hold all. Raises ModelError, and UsageError for a device that is not there.
     """
     try:
         import onnxruntime
@@ -48,10 +55,13 @@ def open_session(
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(weights)
         )
-    providers = _providers(device, onnxruntime.get_available_providers())
+    number = _gpu(device, onnxruntime.get_available_providers())
     try:
         graph = str(path) if weights is None else path.read_bytes()
-        session = onnxruntime.InferenceSession(graph, options, providers=providers)
+        session = None if number is None else _on_gpu(graph, options, number, device == "auto")
+        session = session or onnxruntime.InferenceSession(graph, options, providers=[CPU])
+    except UsageError:
+        raise
     except Exception as error:  # onnxruntime's own exceptions have no common base
         raise ModelError(f"{path} is no model that ONNX Runtime can run: {error}") from None
     found = [given.name for given in session.get_inputs()]
@@ -64,18 +74,65 @@ def open_session(
     return session
 
 
-def _providers(device: str | None, there: Sequence[str]) -> list[Any]:
-    if device in (None, "auto", "cpu"):
-        return [CPU]
-    kind, _, number = str(device).partition(":")
-    if kind != "cuda" or (number and not number.isdecimal()):
-        raise ModelError(f"device {device!r}: known are auto, cpu, cuda and cuda:N")
-    if CUDA not in there:
-        raise ModelError(
-            f"device {device}: this ONNX Runtime has no CUDA; pip install onnxruntime-gpu in place "
-            "of onnxruntime, or take the torch folder of the model"
+def check_device(device: str | None) -> None:
+    """Raises UsageError for a name that is no device's."""
+    kind, colon, number = ("auto" if device is None else device).partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (
+        colon and not (kind == "cuda" and number.isdecimal())
+    ):
+        raise UsageError(f"device {device!r}: known are auto, cpu, cuda and cuda:N")
+
+
+def _gpu(device: str | None, providers: Sequence[str]) -> int | None:
+    """The number of the GPU to be used, None for the CPU. Raises UsageError."""
+    check_device(device)
+    if device in (None, "cpu"):
+        return None
+    count = gpus() if CUDA in providers else 0
+    if device == "auto":
+        return 0 if count else None
+    number = int(str(device).partition(":")[2] or 0)
+    if number >= count:
+        there = ["cpu", *(f"cuda:{n}" for n in range(count))]
+        raise absent(str(device), there, "" if CUDA in providers else NO_CUDA)
+    return number
+
+
+def _on_gpu(graph: Any, options: Any, number: int, may_fail: bool) -> Any:
+    """A session on a GPU; None where that fails and may. Raises UsageError where it may not."""
+    import onnxruntime
+
+    # CUDA and cuDNN as pip installs them, where the system has none
+    onnxruntime.preload_dlls()
+    on = {
+        "device_id": number,
+        # the default tries all algorithms anew for every new size of a batch
+        "cudnn_conv_algo_search": "HEURISTIC",
+        # the default takes the next power of two
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+    said = "see ONNX Runtime's log above"
+    try:
+        # no fallback: it prints to stdout, and in mid-run goes on on the CPU in silence
+        session = onnxruntime.InferenceSession(
+            graph, options, providers=[(CUDA, on), CPU], enable_fallback=0
         )
-    return [(CUDA, {"device_id": int(number or 0)}), CPU]
+        if device_of(session) != "cpu":
+            return session
+    except Exception as error:
+        said = str(error)
+    if may_fail:
+        return None
+    raise UsageError(
+        f"device cuda:{number}: ONNX Runtime {onnxruntime.__version__} cannot use it ({said}); it "
+        "needs CUDA and cuDNN of the versions that it was built for"
+    )
+
+
+def device_of(session: Any) -> str:
+    """Where a session runs, "cpu" or "cuda:N": what it fell back to counts, not what was asked."""
+    options = session.get_provider_options().get(CUDA)
+    return "cpu" if options is None else f"cuda:{options.get('device_id', 0)}"
 
 
 def check_ids(path: Path, ids: NDArray[np.int32], outputs: int, vocabulary: int) -> None:

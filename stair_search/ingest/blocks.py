@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,9 +38,17 @@ ENCODED = pa.schema(
         ("reasons", pa.list_(pa.string())),
         ("ids", pa.list_(pa.list_(pa.int32()))),
         ("weights", pa.list_(pa.list_(pa.float32()))),
+        ("device", pa.string()),
     ]
 )
-WRITTEN = pa.schema([("results", _BINARIES), ("bulk_ms", pa.float64()), ("refused", pa.string())])
+WRITTEN = pa.schema(
+    [
+        ("results", _BINARIES),
+        ("bulk_ms", pa.float64()),
+        ("refused", pa.string()),
+        ("device", pa.string()),
+    ]
+)
 
 Answer = TokenWeights | str
 """A photo's tokens, or why it has none."""
@@ -91,7 +99,9 @@ def of_encoded(
     answers: Sequence[Answer],
     encode_ms: Sequence[float],
     final: Sequence[Result],
+    device: str,
 ) -> pa.Table:
+    """device: that has encoded them."""
     tokens = [None if isinstance(answer, str) else answer for answer in answers]
     return _row(
         {
@@ -100,15 +110,21 @@ def of_encoded(
             "reasons": [answer if isinstance(answer, str) else None for answer in answers],
             "ids": [None if one is None else one.ids for one in tokens],
             "weights": [None if one is None else one.weights for one in tokens],
+            "device": device,
         },
         ENCODED,
     )
 
 
-def encoded_of(
-    table: pa.Table,
-) -> tuple[list[tuple[Prepared, Answer, float]], list[Result]]:
-    """Photos with their tokens and the milliseconds that encoding took; their pixels are gone."""
+class Encoded(NamedTuple):
+    """photos: with their tokens and the milliseconds that encoding took; their pixels are gone."""
+
+    photos: list[tuple[Prepared, Answer, float]]
+    final: list[Result]
+    device: str
+
+
+def encoded_of(table: pa.Table) -> Encoded:
     answers: list[Answer] = [
         reason if ids is None else TokenWeights(np.array(ids, np.int32), np.array(w, np.float32))
         for reason, ids, w in zip(
@@ -116,19 +132,30 @@ def encoded_of(
         )
     ]
     photos = _photos(table, [np.empty(0, np.uint8)] * len(answers))
-    encode_ms = _column(table, "encode_ms")
-    return list(zip(photos, answers, encode_ms, strict=True)), list(_unpickled(table, "results"))
+    return Encoded(
+        list(zip(photos, answers, _column(table, "encode_ms"), strict=True)),
+        list(_unpickled(table, "results")),
+        table["device"][0].as_py(),
+    )
 
 
-def of_written(results: Sequence[Result], bulk_ms: float, refused: str | None) -> pa.Table:
+class Written(NamedTuple):
     """refused: why the destination takes no more."""
-    return _row({"results": _pickled(results), "bulk_ms": bulk_ms, "refused": refused}, WRITTEN)
+
+    results: list[Result]
+    bulk_ms: float
+    refused: str | None
+    device: str
 
 
-def written_of(table: pa.Table) -> Iterator[tuple[list[Result], float, str | None]]:
-    """The same back, for each row."""
+def of_written(written: Written) -> pa.Table:
+    return _row({**written._asdict(), "results": _pickled(written.results)}, WRITTEN)
+
+
+def written_of(table: pa.Table) -> Iterator[Written]:
+    """Of each row."""
     for row in table.to_pylist():
-        yield [pickle.loads(one) for one in row["results"]], row["bulk_ms"], row["refused"]
+        yield Written(**row | {"results": [pickle.loads(one) for one in row["results"]]})
 
 
 def _columns(photos: Sequence[Prepared], final: Sequence[Result]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from stair_search.encoders.device import Memory, Precision
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 
@@ -33,6 +34,17 @@ class Encoder(Protocol):
     @property
     def image_size(self) -> int: ...
 
+    @property
+    def device(self) -> str:
+        """One of "cpu" and "cuda:N"."""
+
+    @property
+    def precision(self) -> str:
+        """One of "fp32", "bf16" and "fp16"."""
+
+    def memory(self) -> Memory | None:
+        """Of the GPU, as far as it is known."""
+
     def prepare_image(self, image: Image) -> Pixels:
         """An RGB photo of any size as the model wants it, uint8 [S, S, 3]."""
 
@@ -40,11 +52,13 @@ class Encoder(Protocol):
         """One TokenWeights for each of uint8 [n, S, S, 3]."""
 
 
-def load(name: str) -> Encoder:
+def load(
+    name: str, device: str = "auto", precision: Precision = "auto", compile: bool = False
+) -> Encoder:
     """The encoder of this name, using one CPU a call: executors call it once for each.
 
-    Raises ModelError where there is none.
+    Raises ModelError where there is none, UsageError where it cannot be had so.
     """
     from stair_search.encoders import load_encoder  # brings the encoder's runtime
 
-    return load_encoder(name, threads=1)
+    return load_encoder(name, 1, device, precision=precision, compile=compile)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import filelock
@@ -30,6 +30,9 @@ from stair_search.engines.connect import sqlite_path
 from stair_search.engines.lucene.address import address
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import Fields
+
+if TYPE_CHECKING:
+    from stair_search.encoders.device import Precision
 
 Executor = Literal["local", "ray"]
 
@@ -49,6 +52,8 @@ class JobSettings:
     started for the run. num_gpus: that an encoder takes on Ray, a part of one too; 0 encodes on
     CPUs.
     folder: where the job keeps its things; follows from sources, url, index and model if None.
+    device, precision, compile: of the encoder, see `load_encoder`; "cuda" and "auto" are all GPUs.
+    encode_batch: photos that an encoder is given at once; None: as many as a probe finds.
     bulk_requests: under way at once, at most; how many is found by trying, see `limit`.
     documents_per_second: written, at most. load_settings: change refresh interval and replicas
     while it is filled also of an index that the job has not made itself, see `load`.
@@ -73,7 +78,10 @@ class JobSettings:
     num_gpus: float = 0
     folder: Path | None = None
     dry_run: bool = False
-    encode_batch: int = 8
+    device: str = "auto"
+    precision: Precision = "auto"
+    compile: bool = False
+    encode_batch: int | None = None
     decode_threads: int | None = None
     bulk_documents: int = 128
     bulk_bytes: int = 5 * 2**20
@@ -97,8 +105,9 @@ class JobSettings:
         if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"documents per second must be a number over 0, not {rate:g}")
         for name in ("encode_batch", "bulk_documents", "bulk_bytes", "bulk_requests"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be 1 or more, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be 1 or more, not {value}")
 
     @property
     def home(self) -> Path:
@@ -166,7 +175,8 @@ class Report:
     """What a run did. job: its folder. images_per_second: photos that were indexed.
 
     bottleneck: the stage that limits, in words: "encode: busy 97 %; bulk idle 88 %: …".
-    stages: {"decode": {"busy_seconds": 9.1, "items": 1997, "workers": 2, "busy": 0.4}, ...}.
+    stages: {"decode": {"busy_seconds": 9.1, "items": 1997, "workers": 2, "busy": 0.4}, ...};
+    "encode" also has "devices": ["cuda:0"], "precision": "bf16" and "batch": 64.
     """
 
     job: str
@@ -177,7 +187,7 @@ class Report:
     seconds: float = 0.0
     images_per_second: float = 0.0
     bottleneck: str = ""
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:

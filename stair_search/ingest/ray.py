@@ -28,8 +28,10 @@ from stair_search.engines import connect
 from stair_search.engines.base import Engine
 from stair_search.errors import DestinationError, StairError, UsageError
 
+from .batch import LARGEST, ON_CPU, BatchSize
 from .bulk import Pace
 from .decode import prepare
+from .devices import found_batch
 from .encoder import Encoder
 from .job import JobSettings
 from .photo import Prepared, Result, Work
@@ -54,6 +56,8 @@ except ImportError as missing:
     raise UsageError(
         f"--executor ray needs Ray Data: pip install 'stair-search[ray]' ({missing})"
     ) from None
+
+_log = logging.getLogger(__name__)
 
 # To whoever writes such a program, not to whoever runs it.
 warnings.filterwarnings("ignore", message=".*(ray_remote_args|minimum number of concurrent actors)")
@@ -80,6 +84,8 @@ def executor(run: Run) -> Iterator[Executor]:
         _join(run.job.ray_address)
     try:
         place = _placed(run.job)
+        if (gpus := ray.available_resources().get("GPU", 0)) and not place.gpus:
+            run.notices.put(f"Ray has {gpus:g} free GPUs, encoding on CPUs: --num-gpus takes them")
         # a block in each worker and one behind it, and one that is being recorded
         workers = place.encoders + place.decoders + place.writers * place.requests
         most = _largest(run.job) * (2 * workers + 1)
@@ -129,13 +135,14 @@ def _largest(job: JobSettings) -> int:
     """Photos in a block, at most: a request's, or some batches of an encoder for which those are
     few.
     """
-    return max(job.bulk_documents, 2 * job.encode_batch)
+    batch = job.encode_batch or (LARGEST // 2 if job.num_gpus else ON_CPU)
+    return max(job.bulk_documents, 2 * batch)
 
 
 def _execute(
     run: Run, place: Placement, most: int, works: Iterator[Work | Result]
 ) -> Iterator[list[Result]]:
-    feed = _Feed(most, run.job.encode_batch, _largest(run.job))
+    feed = _Feed(most, run.batch.now, _largest(run.job))
     try:
         yield from merged(_found(run, feed, works), _worked(run, feed, place))
     finally:
@@ -159,7 +166,7 @@ def _worked(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]:
     """What becomes of what is handed out, by one pipeline after the other until all is done."""
     failed = 0
     try:
-        while failed < TRIES and feed.wait(place.encoders * run.job.encode_batch):
+        while failed < TRIES and feed.wait(place.encoders * run.batch.now):
             failed, said = failed + 1, "it ended before its time"
             try:
                 for results in _pipeline(run, feed, place):
@@ -399,10 +406,12 @@ def _pipeline(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]
     batches = rows.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
     try:
         for table in batches:
-            for results, bulk_ms, refused in blocks.written_of(table):
-                yield _taken_in(run, feed, results, bulk_ms)
-                if refused:
-                    raise DestinationError(refused)
+            for written in blocks.written_of(table):
+                if written.device not in run.devices:
+                    run.devices.append(written.device)
+                yield _taken_in(run, feed, written.results, written.bulk_ms)
+                if written.refused:
+                    raise DestinationError(written.refused)
     finally:
         feed.finish()
 
@@ -470,8 +479,9 @@ class _Decode:
 class _Encode:
     """Encodes the photos of a block in batches."""
 
-    def __init__(self, encoder: Encoder, batch: int) -> None:
-        self._encoder, self._batch = encoder, batch
+    def __init__(self, encoder: Encoder, batch: int | None) -> None:
+        self._encoder = encoder
+        self._batch = BatchSize(found_batch(encoder, batch).size, _log.warning)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return self.encoded(*blocks.prepared_of(table))
@@ -479,19 +489,19 @@ class _Encode:
     def encoded(self, photos: list[Prepared], final: list[Result]) -> pa.Table:
         answers: list[blocks.Answer] = []
         encode_ms: list[float] = []
-        for start in range(0, len(photos), self._batch):
-            batch = photos[start : start + self._batch]
+        while len(answers) < len(photos):
+            batch = photos[len(answers) :][: self._batch.now]
             started = time.perf_counter()
-            answers += encode(self._encoder, batch)
+            answers += encode(self._encoder, batch, self._batch)
             spent = (time.perf_counter() - started) * 1000
             encode_ms += [spent / len(batch)] * len(batch)
-        return blocks.of_encoded(photos, answers, encode_ms, final)
+        return blocks.of_encoded(photos, answers, encode_ms, final, self._encoder.device)
 
 
 class _DecodeEncode:
     """Both in one process, so that no pixels travel."""
 
-    def __init__(self, encoder: Encoder, reader: Reader, batch: int) -> None:
+    def __init__(self, encoder: Encoder, reader: Reader, batch: int | None) -> None:
         self._decode, self._encode = _Decode(encoder, reader), _Encode(encoder, batch)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -515,7 +525,7 @@ class _Write:
         self._engine, self._pace = connect(), pace()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        photos, results = blocks.encoded_of(table)
+        photos, results, device = blocks.encoded_of(table)
         started = time.perf_counter()
         refused = None
         requests = Requests(self._job)
@@ -538,7 +548,8 @@ class _Write:
             results += self._sent(requests.rest())
         except DestinationError as error:
             refused = str(error)  # what was taken before it goes into the ledger all the same
-        return blocks.of_written(results, (time.perf_counter() - started) * 1000, refused)
+        spent = (time.perf_counter() - started) * 1000
+        return blocks.of_written(blocks.Written(results, spent, refused, device))
 
     def _sent(self, documents: list[Any]) -> Iterator[Result]:
         for results in sent(self._engine, self._job, documents, self._pace, threading.Event()):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,7 +115,10 @@ def _run(
         own = jobs.load(home).settings
         must_be_own(home, own, engine, engine.info.url if only_failed else job.url, job.index)
     executor = _executor(job)
-    encoder = encoder or load(job.model)
+    again = None
+    if encoder is None:
+        again = partial(load, job.model, precision=job.precision, compile=job.compile)
+        encoder = again(job.device)
     if not job.policy and (home / KEPT_AS).exists():
         raise UsageError(
             f"job {home} has a policy: give --policy {home / KEPT_AS} to keep it, or an empty file "
@@ -152,7 +156,9 @@ def _run(
             if made:
                 ledger.note("made", uuid)
             pace = Pace(job.bulk_requests, job.documents_per_second)
-            state = Run(job, engine, encoder, ledger, reader, pace, policy, connect=connect)
+            state = Run(
+                job, engine, encoder, ledger, reader, pace, policy, connect=connect, again=again
+            )
             filling = job.load_settings or ledger.about("made") == uuid
 
             def say(notice: str) -> None:

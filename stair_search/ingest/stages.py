@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stair_search.encoders.device import is_out_of_memory
 from stair_search.engines.base import Document, Engine
 from stair_search.errors import StairError
 from stair_search.fields import Fields
@@ -20,6 +21,8 @@ from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 
 from . import bulk
+from .batch import ON_CPU, BatchSize
+from .devices import Pool
 from .document import document, size
 from .encoder import Encoder
 from .job import JobSettings
@@ -38,7 +41,11 @@ STAGES = ("find", "decode", "encode", "bulk", "ledger")
 
 @dataclass
 class Run:
-    """What the stages of one run share. notices: lines to be shown, see `job.Progress`."""
+    """What the stages of one run share.
+
+    again: makes another encoder of the same model on a device. devices: that encode, once the
+    executor knows them. notices: to be told to the caller.
+    """
 
     job: JobSettings
     engine: Engine
@@ -50,7 +57,13 @@ class Run:
     stop: threading.Event = field(default_factory=threading.Event)
     meters: dict[str, Meter] = field(default_factory=lambda: {name: Meter() for name in STAGES})
     connect: Callable[[], Engine] | None = None
+    again: Callable[[str], Encoder] | None = None
+    devices: list[str] = field(default_factory=list)
     notices: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    batch: BatchSize = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch = BatchSize(self.job.encode_batch or ON_CPU, self.notices.put)
 
 
 class Executor(NamedTuple):
@@ -71,16 +84,38 @@ class Ready(NamedTuple):
     result: Result
 
 
-def encode(encoder: Encoder, batch: Sequence[Prepared]) -> list[TokenWeights | str]:
-    """The tokens of each photo; why not, where a photo cannot be encoded."""
+def encode(
+    encoder: Encoder, batch: Sequence[Prepared], size: BatchSize | None = None
+) -> list[TokenWeights | str]:
+    """The tokens of each photo; why not, where a photo cannot be encoded.
+
+    size: shrinks where that many do not fit into memory; None: it is forgotten after this batch.
+    """
+    size = size or BatchSize(len(batch), lambda _: None)
+    answers: list[TokenWeights | str] = []
+    while len(answers) < len(batch):
+        answers += _encoded(encoder, batch[len(answers) :][: size.now], size)
+    return answers
+
+
+def _encoded(
+    encoder: Encoder, batch: Sequence[Prepared], size: BatchSize
+) -> list[TokenWeights | str]:
+    """As `encode`; no answers where the batch is to be tried again, smaller."""
     try:
         return list(encoder.encode_images(np.stack([photo.pixels for photo in batch])))
     except StairError:
         raise
     except Exception as error:  # the encoder's runtime may raise anything
-        if len(batch) == 1:
-            return [f"cannot be encoded: {type(error).__name__}: {error}"]
-        return [answer for photo in batch for answer in encode(encoder, [photo])]
+        too_large = is_out_of_memory(error)
+        reason = f"cannot be encoded: {type(error).__name__}: {' '.join(str(error).split())}"
+    # after the except clause: until its end the error holds the tensors that filled the memory
+    if len(batch) == 1:
+        return [reason]
+    if too_large:
+        size.shrink(len(batch))
+        return []
+    return [answer for photo in batch for answer in _encoded(encoder, [photo], size)]
 
 
 def ready(
@@ -153,8 +188,11 @@ class Requests:
 Batch = tuple[list[Prepared], list[Result]]
 
 
-def batches(items: Iterator[Prepared | Result | None], size: int) -> Iterator[Batch]:
+def batches(
+    items: Iterator[Prepared | Result | None], size: int | Callable[[], int]
+) -> Iterator[Batch]:
     """Photos in batches for the encoder; finished results pass beside them, None is left out."""
+    now = size if callable(size) else lambda: size
     photos: list[Prepared] = []
     final: list[Result] = []
     for item in items:
@@ -162,20 +200,21 @@ def batches(items: Iterator[Prepared | Result | None], size: int) -> Iterator[Ba
             final.append(item)
         elif item is not None:
             photos.append(item)
-        if len(photos) >= size or len(final) >= 256:
+        if len(photos) >= now() or len(final) >= 256:
             yield photos, final
             photos, final = [], []
     yield photos, final
 
 
-def encoded(run: Run, batch: Batch) -> list[Ready | Result]:
+def encoded(run: Run, encoders: Pool, batch: Batch) -> list[Ready | Result]:
     """The batch's documents. After a stop nothing more is encoded, and its photos are dropped."""
     photos, final = batch
     if not photos or run.stop.is_set():
         return list(final)
-    started = time.perf_counter()
-    answers = encode(run.encoder, photos)
-    spent = time.perf_counter() - started
+    with encoders.free() as encoder:
+        started = time.perf_counter()
+        answers = encode(encoder, photos, run.batch)
+        spent = time.perf_counter() - started
     run.meters["encode"].add(spent, len(photos))
     return [
         *final,

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from .count import count
 from .job import Progress, Report
@@ -31,10 +32,12 @@ REMEDIES = {
 }
 
 
-def bottleneck(meters: Mapping[str, Meter], seconds: float, throttled: bool = False) -> str:
+def bottleneck(
+    meters: Mapping[str, Meter], seconds: float, throttled: bool = False, on_gpu: bool = False
+) -> str:
     """The stage that was busy most of this time, in words; what would help where it is the limit.
 
-    throttled: a bound on documents per second is set.
+    throttled: a bound on documents per second is set. on_gpu: photos are encoded there.
     """
     shares = {name: meter.share(seconds) for name, meter in meters.items()}
     name = max(shares, key=lambda one: shares[one])
@@ -48,6 +51,8 @@ def bottleneck(meters: Mapping[str, Meter], seconds: float, throttled: bool = Fa
     remedy = REMEDIES[name]
     if name == "bulk" and throttled:
         remedy = "--max-docs-per-second holds it back"
+    if name == "encode" and on_gpu:
+        remedy = "more GPUs would help, or more machines (--executor ray)"
     others = [one for one in ("encode", "bulk") if one != name and meters[one].items]
     idle = ", ".join(f"{one} idle {_percent(1 - shares[one])}" for one in others)
     return f"{told}; {idle}: {remedy}" if idle else f"{told}: {remedy}"
@@ -117,25 +122,32 @@ class Watch:
 
     def _bottleneck(self, now: float) -> str:
         throttled = self.run.job.documents_per_second is not None
-        return bottleneck(self.run.meters, now - self._started, throttled)
+        on_gpu = any(device != "cpu" for device in self.run.devices)
+        return bottleneck(self.run.meters, now - self._started, throttled, on_gpu)
 
     def report(self) -> Report:
         """How it ended."""
         now = self._clock()
         seconds = now - self._started
+        stages: dict[str, dict[str, Any]] = {
+            name: {
+                "busy_seconds": round(meter.seconds, 3),
+                "busy": round(meter.share(seconds), 3),
+                "items": meter.items,
+                "workers": meter.workers,
+            }
+            for name, meter in self.run.meters.items()
+        }
+        stages["encode"] |= {
+            "devices": self.run.devices,
+            "precision": self.run.encoder.precision,
+            "batch": self.run.batch.now,
+        }
         return Report(
             str(self.run.job.home),
             *self._told(),
             round(seconds, 3),
             round(self.counts["indexed"] / seconds, 2) if seconds else 0.0,
             self._bottleneck(now),
-            stages={
-                name: {
-                    "busy_seconds": round(meter.seconds, 3),
-                    "busy": round(meter.share(seconds), 3),
-                    "items": meter.items,
-                    "workers": meter.workers,
-                }
-                for name, meter in self.run.meters.items()
-            },
+            stages,
         )

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from stair_search.encoders import DenseEncoder, load_any_encoder, load_encoder
-from stair_search.errors import ModelError
+from stair_search.errors import ModelError, UsageError
 from tests.house.light import without_the_heavy
 
 pytestmark = pytest.mark.train
@@ -160,7 +160,7 @@ def test_photos_are_prepared_as_in_training(resize: str) -> None:
 
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cuda:x", "", "cpu:1"])
 def test_a_device_that_is_not_there(device: str, folders: dict[str, str]) -> None:
-    with pytest.raises(ModelError, match=f"device '{device}' is not there: this machine has cpu"):
+    with pytest.raises(UsageError, match=f"device '{device}' is not there: this machine has cpu"):
         load_encoder(folders["stair"], device=device)
 
 
@@ -181,10 +181,13 @@ def test_devices_of_a_light_folder() -> None:
     auto = load_encoder(device="auto", threads=1)
     assert auto.encode_images(pixels) == light.encode_images(pixels)
     for device in ("tpu", "cuda:x", ""):
-        with pytest.raises(ModelError, match=f"device '{device}': known are auto, cpu, cuda"):
-            load_encoder(device=device).encode_images(pixels)
+        with pytest.raises(UsageError, match=f"device '{device}': known are auto, cpu, cuda"):
+            load_encoder(device=device)
+    assert (light.device, light.precision, auto.device) == ("cpu", "fp32", "cpu")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        with pytest.raises(ModelError, match="device cuda: this ONNX Runtime has no CUDA"):
+        with pytest.raises(
+            UsageError, match=r"has cpu \(this ONNX Runtime has no CUDA; pip install"
+        ):
             load_encoder(device="cuda").encode_images(pixels)
 
 
@@ -217,7 +220,7 @@ def test_folders_that_are_refused(folders: dict[str, str], tmp_path: Path) -> No
 def test_without_torch_the_remedy_is_named(folders: dict[str, str]) -> None:
     then = f"""
 from stair_search import load_encoder
-from stair_search.errors import ModelError
+from stair_search.errors import ModelError, UsageError
 try:
     load_encoder({folders["stair"]!r})
 except ModelError as error:

@@ -29,6 +29,12 @@ class ColourEncoder:
     seconds: float = 0.0
     image_size: int = 16
 
+    device = "cpu"
+    precision = "fp32"
+
+    def memory(self) -> None:
+        return None
+
     @property
     def fingerprint(self) -> str:
         return f"{self.name}-abc"

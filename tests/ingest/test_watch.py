@@ -113,7 +113,10 @@ def test_words() -> None:
 
 def test_the_time_that_is_left(job: Job) -> None:
     now = [0.0]
-    of = cast(Run, type("Run", (), {"job": job.settings, "meters": meters(), "stop": None})())
+    of = cast(
+        Run,
+        type("Run", (), {"job": job.settings, "meters": meters(), "stop": None, "devices": []})(),
+    )
     watch = Watch(of, None, clock=lambda: now[0])
     watch.total = 1000
     photo = Photo("a", "file:///a", Place("/a"), {})
