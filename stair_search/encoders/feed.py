@@ -9,7 +9,8 @@ one at a time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,17 @@ Answers = list[NDArray[Any]]
 
 def feeder(compute: Compute, device: str) -> Callable[[NDArray[np.uint8]], Answers]:
     """What brings uint8 [n, s, s, 3] to the device, and brings back what `compute` makes of it."""
-    if device == "cpu":
-        return lambda batch: [part.numpy() for part in _computed(compute, torch.tensor(batch))]
-    return _Gpu(compute, device)
+    return _Gpu(compute, device) if device != "cpu" else partial(_on_cpu, compute)
 
 
-def _computed(compute: Compute, pixels: Any) -> list[Any]:
-    """In the host's memory; on its way there, where the pixels are on a GPU."""
-    with torch.inference_mode():
-        # to the CPU without blocking: into pinned memory
-        return [part.to("cpu", non_blocking=True) for part in compute(pixels)]
+@torch.inference_mode()  # type: ignore[untyped-decorator]
+def _on_cpu(compute: Compute, batch: NDArray[np.uint8]) -> Answers:
+    return [part.numpy() for part in compute(torch.tensor(batch))]
+
+
+def to_host(parts: Iterable[Any]) -> list[Any]:
+    """On their way into pinned memory: not to be read before the stream has come so far."""
+    return [part.to("cpu", non_blocking=True) for part in parts]
 
 
 class _Gpu:
@@ -44,6 +46,7 @@ class _Gpu:
         # the weights came by the default stream, for which the others do not wait
         torch.cuda.synchronize(device)
 
+    @torch.inference_mode()  # type: ignore[untyped-decorator]
     def __call__(self, batch: NDArray[np.uint8]) -> Answers:
         with torch.cuda.stream(self._copying):
             pixels = pinned(batch).to(self._copying.device, non_blocking=True)
@@ -52,7 +55,7 @@ class _Gpu:
             self._computing.wait_event(copied)
             # made on another stream: its memory must not be given away before this one is done
             pixels.record_stream(self._computing)
-            answers = _computed(self._compute, pixels)
+            answers = to_host(self._compute(pixels))
             # blocking: the thread sleeps until then, and leaves its core to those that decode
             done = self._computing.record_event(torch.cuda.Event(blocking=True))
         done.synchronize()

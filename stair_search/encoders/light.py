@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stair_search.errors import ModelError, UsageError
+from stair_search.pixels import MISSING
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 
@@ -48,7 +49,7 @@ def load_light(
                 f"model {folder.name} runs on ONNX Runtime, in fp32 and as it was exported: "
                 f"{what} needs the torch folder of a model"
             )
-    check_device(device)
+    check_device(device, MISSING)
     return LightEncoder(folder, threads, device, text)
 
 

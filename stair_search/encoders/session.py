@@ -5,6 +5,8 @@ onnxruntime is imported on first use: the static text encoder needs none.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,10 +42,7 @@ def open_session(
     installed. weights: the folder of tensors that the graph names and does not hold; None: it must
     hold all. Raises ModelError, and UsageError for a device that is not there.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError(missing.format("onnxruntime")) from error
+    onnxruntime = _runtime(missing)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     # threads that wait for work sleep: spinning takes the cores from decoding
@@ -55,7 +54,7 @@ def open_session(
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(weights)
         )
-    number = _gpu(device, onnxruntime.get_available_providers())
+    number = _gpu(device, missing)
     try:
         graph = str(path) if weights is None else path.read_bytes()
         session = None if number is None else _on_gpu(graph, options, number, device == "auto")
@@ -74,20 +73,30 @@ def open_session(
     return session
 
 
-def check_device(device: str | None) -> None:
-    """Raises UsageError for a name that is no device's."""
+def _runtime(missing: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(missing.format("onnxruntime")) from error
+    return onnxruntime
+
+
+def check_device(device: str | None, missing: str) -> None:
+    """Raises UsageError for a name that is no device's, and for a GPU that is not there."""
     kind, colon, number = ("auto" if device is None else device).partition(":")
     if kind not in ("auto", "cpu", "cuda") or (
         colon and not (kind == "cuda" and number.isdecimal())
     ):
         raise UsageError(f"device {device!r}: known are auto, cpu, cuda and cuda:N")
+    if kind == "cuda":
+        _gpu(device, missing)
 
 
-def _gpu(device: str | None, providers: Sequence[str]) -> int | None:
+def _gpu(device: str | None, missing: str) -> int | None:
     """The number of the GPU to be used, None for the CPU. Raises UsageError."""
-    check_device(device)
     if device in (None, "cpu"):
         return None
+    providers = _runtime(missing).get_available_providers()
     count = gpus() if CUDA in providers else 0
     if device == "auto":
         return 0 if count else None
@@ -100,10 +109,10 @@ def _gpu(device: str | None, providers: Sequence[str]) -> int | None:
 
 def _on_gpu(graph: Any, options: Any, number: int, may_fail: bool) -> Any:
     """A session on a GPU; None where that fails and may. Raises UsageError where it may not."""
-    import onnxruntime
-
+    onnxruntime = _runtime("{}")
     # CUDA and cuDNN as pip installs them, where the system has none
-    onnxruntime.preload_dlls()
+    with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+        onnxruntime.preload_dlls()
     on = {
         "device_id": number,
         # the default tries all algorithms anew for every new size of a batch

@@ -46,9 +46,9 @@ class Asked(NamedTuple):
     """
 
     name: str
-    threads: int | None
-    device: str | None
-    text: str | None
+    threads: int | None = None
+    device: str | None = None
+    text: str | None = None
     precision: str = "fp32"
     compile: bool = False
 

@@ -188,7 +188,7 @@ def test_devices_of_a_light_folder() -> None:
         with pytest.raises(
             UsageError, match=r"has cpu \(this ONNX Runtime has no CUDA; pip install"
         ):
-            load_encoder(device="cuda").encode_images(pixels)
+            load_encoder(device="cuda")
 
 
 def test_folders_that_are_refused(folders: dict[str, str], tmp_path: Path) -> None:
