@@ -39,9 +39,10 @@ class BatchSize:
     def shrink(self, failed: int) -> None:
         """So many at once were too many. Said once, however many threads have found it out."""
         with self._lock:
-            if failed // 2 >= self.now:
+            smaller = max(1, failed // 2)
+            if smaller >= self.now:
                 return
-            self.now = max(1, failed // 2)
+            self.now = smaller
         self._tell(
             f"out of memory with {failed} photos at once: encoded {self.now} at once from now on"
         )
