@@ -42,6 +42,7 @@ from stair_search.encoders import load_encoder
 from stair_search.engines import Engine, connect
 from stair_search.ingest import JobSettings
 from stair_search.ingest.decode import decode, prepare
+from stair_search.ingest.devices import found_batch
 from stair_search.ingest.encoder import Encoder, load
 from stair_search.ingest.photo import Photo, Place, Prepared, Work
 from stair_search.ingest.reading.addresses import Allowed
@@ -180,7 +181,7 @@ def decode_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case
 def prepared(encoder: Encoder, photos: list[Path]) -> list[NDArray[np.uint8]]:
     """The photos in batches as ingest makes them."""
     pixels = [encoder.prepare_image(decode(photo.read_bytes())) for photo in photos]
-    size = JobSettings(("",)).encode_batch
+    size = found_batch(encoder, None).size
     return [np.stack(pixels[at : at + size]) for at in range(0, len(pixels), size)]
 
 

@@ -9,11 +9,14 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..encoders.device import gpus
 from ..errors import DestinationError, StairError
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from .destination import Destination
 
 CGROUP = Path("/sys/fs/cgroup/cpu.max")
+RUNTIMES = ("torch", "onnxruntime", "onnxruntime-gpu")
 LEAST_FREE = 2**30  # bytes
 
 
@@ -88,26 +92,45 @@ def _granted() -> float | None:
 def _load(model: str) -> Encoder:
     from ..encoders import load_encoder
 
-    encoder = load_encoder(model)
+    encoder = load_encoder(model, device="auto", precision="auto")  # as ingest has it
     encoder.encode_text("a dog on the beach")
     return encoder
 
 
 def photos(encoder: Encoder) -> Check:
-    """Whether photos can be encoded here, and how fast one after the other."""
+    """Whether photos can be encoded here, on what, and how fast one after the other."""
     size = encoder.image_size
     try:
         grey = np.full((1, size, size, 3), 127, np.uint8)
         encoder.encode_images(grey)
         started = time.perf_counter()
         encoder.encode_images(grey)
+        spent = time.perf_counter() - started
     except StairError as error:
         return Check("photos", False, str(error), _REINSTALL, error.exit_code)
     return Check(
         "photos",
         True,
-        f"one photo of {size} px takes {1000 * (time.perf_counter() - started):.0f} ms",
+        f"one photo of {size} px takes {1000 * spent:.0f} ms on {encoder.device} in "
+        f"{encoder.precision}; {_runtimes(encoder.device)}",
     )
+
+
+def _runtimes(device: str) -> str:
+    """What could encode: "torch 2.15.0, onnxruntime 1.31.1, no GPU"."""
+    found = []
+    for name in RUNTIMES:
+        with suppress(metadata.PackageNotFoundError):
+            found.append(f"{name} {metadata.version(name)}")
+    count = gpus()
+    found.append(f"{count} GPU{'s' if count > 1 else ''}" if count else "no GPU")
+    told = ", ".join(found)
+    if count and device == "cpu":
+        told += (
+            " that the model does not use: it takes onnxruntime-gpu in place of onnxruntime, or a "
+            "torch of CUDA and the model's torch folder"
+        )
+    return told
 
 
 def _server(engine: Engine, destination: Destination) -> Iterator[Check]:

@@ -168,3 +168,12 @@ def test_the_folder_of_sqlite_is_the_one_that_is_used(cli: Cli) -> None:
     assert found["disk"]["detail"].endswith(f"in {Path.cwd()}")
     found = examined(cli, "--url", "sqlite:///nowhere/stair.db", code=3)
     assert found["disk"]["remedy"] == "mkdir -p /nowhere"
+
+
+def test_where_photos_are_encoded_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    at = ["--url", "sqlite:here.db"]
+    found = examined(cli, *at, code=0)["photos"]["detail"]
+    assert " ms on cpu in fp32; " in found and "onnxruntime 1." in found
+    monkeypatch.setattr(checks, "gpus", lambda: 2)
+    found = examined(cli, *at, code=0)["photos"]["detail"]
+    assert "2 GPUs that the model does not use: it takes onnxruntime-gpu" in found
