@@ -61,10 +61,15 @@ class Outcome(NamedTuple):
 
 
 class Hit(NamedTuple):
+    """photo: of a document with several, the one that scored best, as its fields but the tokens;
+    None where no photo was scored, and without `why`.
+    """
+
     id: str
     score: float
     source: dict[str, Any]
     why: list[Reason]
+    photo: dict[str, Any] | None = None
 
 
 class Hits(NamedTuple):
@@ -152,15 +157,17 @@ class Engine(Protocol):
         """Whether the document matches each clause taken alone."""
 
     def models(self, index: str, field: str = "stair") -> dict[str, int]:
-        """Model fingerprint -> number of documents that it wrote."""
+        """Model fingerprint -> number of documents that it wrote; of photos where `field` is one of
+        theirs ("photos.stair").
+        """
 
     def count(self, index: str) -> int: ...
 
     def scan(
         self, index: str, fields: Sequence[str], query: Query | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every document's id with these fields, as of the moment of the call. query: only those
-        that match it.
+        """Every document's id with these fields, as of the moment of the call. One below another
+        ("photos.image") comes in its place there. query: only those that match it.
         """
 
     def refresh(self, index: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from stair_search.engines.parts import nodes
+from stair_search.engines.parts import nodes, placed
 from stair_search.engines.values import wanted_term
 from stair_search.engines.words import words
 from stair_search.errors import ModelError, UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import TEXT_TYPES, types_of
-from stair_search.queries import All, HasToken, Ids, Match, Query, Term, Tokens
+from stair_search.queries import All, BestPhoto, HasToken, Ids, Match, Query, Term, Tokens
 
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
@@ -29,7 +29,7 @@ def check_size(query: Query) -> None:
                 rules += 2
             case Match(_, text):
                 in_text += len(words(text))
-            case Term() | Ids() | All():
+            case Term() | Ids() | All() | BestPhoto():
                 rules += 1
     if tokens + rules + in_text > MOST_CLAUSES:
         raise UsageError(
@@ -45,7 +45,8 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
     """
     types = types_of(mapping.get("properties", {}))
     runtime = mapping.get("runtime", {})
-    for node in nodes(query):
+    for node, path in placed(query):
+        _check_place(index, node, path, types)
         match node:
             case Tokens() | HasToken():
                 kind = types.get(node.field, {}).get("type", "not there")
@@ -58,6 +59,8 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
                 kind = types[field]["type"]
                 if kind == "rank_features":
                     raise UsageError(f"field {field!r} holds tokens: require one instead")
+                if kind == "nested":
+                    raise UsageError(f"field {field!r} holds photos: name a field of theirs")
                 wanted_term(field, kind, value)
             case Match(field) if field in types and types[field]["type"] not in TEXT_TYPES:
                 raise UsageError(
@@ -70,6 +73,40 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
                     raise UsageError(f"index {index!r} has no field {field!r}; it has {known}")
             case _:
                 pass
+
+
+def _check_place(
+    index: str, node: Query, path: str | None, types: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """A document and its photos are searched apart: neither is found by the other's fields."""
+    match node:
+        case BestPhoto(_, below):
+            kind = types.get(below, {}).get("type", "not there")
+            if kind != "nested":
+                raise UsageError(
+                    f"index {index!r}: field {below!r} is {kind}, and the best photo is one of a "
+                    f"nested field; `stair-search ingest` makes it where --columns names a group"
+                )
+            if path:
+                raise UsageError(f"the best photo in {below!r} cannot be asked of a photo")
+        case Ids() if path:
+            raise UsageError(f"photos in {path!r} have no ids of their own: ask for them outside")
+        case Tokens() | HasToken() | Match() | Term():
+            lies = nested_above(node.field, types)
+            if lies != path:
+                raise UsageError(
+                    f"index {index!r}: field {node.field!r} is one of "
+                    f"{f'photos in {lies!r}' if lies else 'documents'}, and was asked of "
+                    f"{f'photos in {path!r}' if path else 'documents'}"
+                )
+        case _:
+            pass
+
+
+def nested_above(field: str, types: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The nested field that a field lies below."""
+    above = (field[:at] for at, letter in enumerate(field) if letter == ".")
+    return next((name for name in above if types.get(name, {}).get("type") == "nested"), None)
 
 
 def wanted_models(query: Query) -> set[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -52,6 +52,50 @@ def _utf8(what: str, text: str) -> bytes:
     except UnicodeEncodeError as error:
         around = ascii(text[max(0, error.start - 20) : error.end + 5])
         raise ValueError(f"{what} holds half a character, which is no Unicode: {around}") from None
+
+
+def only(source: Any, names: Collection[str]) -> Any:
+    """An object, or a list of them, with these fields alone; dotted ones in their place below.
+
+    >>> only({"photos": [{"image": "a", "width": 3}], "price": 7}, ["photos.image"])
+    {'photos': [{'image': 'a'}]}
+    """
+    if isinstance(source, list):
+        return [only(one, names) for one in source]
+    if not isinstance(source, dict):
+        return source
+    found = {name: source[name] for name in names if name in source}
+    for key, inner in _below(names).items():
+        if key in source and key not in found:
+            found[key] = only(source[key], inner)
+    return found
+
+
+def without(source: Any, names: Collection[str]) -> Any:
+    """An object, or a list of them, without these fields; see `only`.
+
+    >>> without({"photos": [{"image": "a", "width": 3}], "price": 7}, ["photos.image"])
+    {'photos': [{'width': 3}], 'price': 7}
+    """
+    if isinstance(source, list):
+        return [without(one, names) for one in source]
+    if not isinstance(source, dict):
+        return source
+    inner = _below(names)
+    return {
+        key: without(value, inner[key]) if key in inner else value
+        for key, value in source.items()
+        if key not in names
+    }
+
+
+def _below(names: Iterable[str]) -> dict[str, list[str]]:
+    inner: dict[str, list[str]] = {}
+    for name in names:
+        key, dot, rest = name.partition(".")
+        if dot:
+            inner.setdefault(key, []).append(rest)
+    return inner
 
 
 def flat(fields: Mapping[str, Any], types: Collection[str], prefix: str = "") -> dict[str, Any]:

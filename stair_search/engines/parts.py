@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stair_search.queries import Bool, Constant, Match, Query, Tokens
+from stair_search.queries import BestPhoto, Bool, Constant, Match, Query, Tokens
 
-Leaf = Tokens | Match | Constant
+Leaf = Tokens | Match | Constant | BestPhoto
 
 
 def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Leaf]:
@@ -16,7 +16,7 @@ def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Le
     adds nothing, even where it would match alone.
     """
     match query:
-        case Tokens() | Match() | Constant():
+        case Tokens() | Match() | Constant() | BestPhoto():
             yield query
         case Bool():
             for part in (*query.must, *query.should):
@@ -26,10 +26,22 @@ def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Le
 
 def nodes(query: Query) -> Iterator[Query]:
     """Every node of the tree, the root first."""
-    yield query
+    return (node for node, _ in placed(query))
+
+
+def outside(query: Query) -> Iterator[Query]:
+    """The nodes that ask of documents, not of one photo in them."""
+    return (node for node, path in placed(query) if path is None)
+
+
+def placed(query: Query, path: str | None = None) -> Iterator[tuple[Query, str | None]]:
+    """Every node with the nested field whose photos it asks of, None where of documents."""
+    yield query, path
     match query:
         case Constant(inner):
-            yield from nodes(inner)
+            yield from placed(inner, path)
+        case BestPhoto(inner, below):
+            yield from placed(inner, below)
         case Bool():
             for part in (*query.must, *query.should, *query.filter, *query.must_not):
-                yield from nodes(part)
+                yield from placed(part, path)

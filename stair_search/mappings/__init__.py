@@ -2,13 +2,16 @@
 
     curl -X PUT localhost:9200/photos -H 'content-type: application/json' -d @opensearch.json
 
+`opensearch.json` is for one photo a document, `opensearch-photos.json` for several: a product's,
+in a nested field.
+
 Does not talk to an engine.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -31,20 +34,20 @@ def index_body(
     columns: Mapping[str, str] | None = None,
     shards: int | None = None,
     replicas: int | None = None,
+    several: bool = False,
 ) -> dict[str, Any]:
     """The body of `PUT /INDEX` for a product ("opensearch", "elasticsearch", "sqlite").
 
     columns: further field -> type ("keyword", "text", "integer", "float", "boolean", ...). Columns
-    that are not declared become keywords when they first come.
+    that are not declared become keywords when they first come. several: photos a document.
 
     >>> index_body("opensearch", Fields(token="look"))["mappings"]["properties"]["look"]
     {'type': 'rank_features'}
     """
     fields = fields or Fields()
-    body = _load("opensearch" if product == "sqlite" else product)
+    body = _load("opensearch" if product == "sqlite" else product, "-photos" if several else "")
     mappings = body["mappings"]
-    names = _names(Fields(), fields)
-    mappings["properties"] = {names[k]: v for k, v in mappings["properties"].items()}
+    mappings["properties"] = _renamed(mappings["properties"], _names(Fields(), fields))
     mappings["_meta"]["stair_search"]["fields"] = fields.to_dict()
     for name, kind in (columns or {}).items():
         mappings["properties"].setdefault(name, _column(name, kind))
@@ -63,6 +66,18 @@ def fields_of(mapping: Mapping[str, Any]) -> Fields:
     """
     known = mapping.get("_meta", {}).get("stair_search", {}).get("fields")
     return Fields.from_dict(known) if known else Fields()
+
+
+def photos_in(mapping: Mapping[str, Any], fields: Fields | None = None) -> str | None:
+    """The nested field in which each document holds several photos, None where it is one itself.
+
+    fields: as the index was made with, if None.
+    """
+    fields = fields or fields_of(mapping)
+    types = types_of(mapping.get("properties", {}))
+    names = (fields.photos, fields.in_photos().token)
+    kinds = [types.get(name, {}).get("type") for name in names]
+    return fields.photos if kinds == ["nested", "rank_features"] else None
 
 
 def types_of(properties: Mapping[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
@@ -88,32 +103,59 @@ def differences(mapping: Mapping[str, Any], body: Mapping[str, Any]) -> list[str
     has: Mapping[str, Any] = mapping.get("properties", {})
     wanted: Mapping[str, Any] = body["mappings"]["properties"]
     fields = fields_of(body["mappings"])
-    vital = (fields.token, fields.strongest, fields.model, fields.hash)
-    found = [line for name in wanted if (line := _difference(name, has, wanted, name in vital))]
+    several = photos_in(body["mappings"])
+    held_several = photos_in(mapping, fields)
+    held_one = has.get(fields.token, {}).get("type") == "rank_features"
+    if held_one if several else held_several:
+        kinds = ("one photo", "several photos") if several else ("several photos", "one photo")
+        return [f"the index holds {kinds[0]} a document, not {kinds[1]}: name another index"]
+    token = fields.token
+    vital = {fields.token, fields.strongest, fields.model, fields.hash, fields.photos}
+    found = _differences(has, wanted, vital)
+    if several and several in has and not found:
+        token = fields.in_photos().token
+        if not held_several:
+            return [
+                f"field {several!r} is a list of the index's own, which ingest would replace: use "
+                f"another name (--photos-field)"
+            ]
+        found = _differences(
+            has[several]["properties"], wanted[several]["properties"], vital, several
+        )
     source = mapping.get("_source", {})
-    if source.get("enabled") is False or fields.token in source.get("excludes", []):
+    if source.get("enabled") is False or {several, token} & {*source.get("excludes", [])}:
         found.append(
-            f"the index keeps no {fields.token!r} in _source, so an update would lose it: "
+            f"the index keeps no {token!r} in _source, so an update would lose it: "
             f"make a new index without that setting"
         )
     return found
 
 
+def _differences(
+    has: Mapping[str, Any], wanted: Mapping[str, Any], vital: Collection[str], below: str = ""
+) -> list[str]:
+    found = (_difference(name, has, wanted, name in vital, below) for name in wanted)
+    return [line for line in found if line]
+
+
 def _difference(
-    name: str, has: Mapping[str, Any], wanted: Mapping[str, Any], vital: bool
+    name: str, has: Mapping[str, Any], wanted: Mapping[str, Any], vital: bool, below: str
 ) -> str | None:
     want = wanted[name]["type"]
+    shown = f"{below}.{name}" if below else name
     if name not in has:
         if not vital:
             return None  # comes by itself with the first document
-        add = json.dumps({"properties": {n: wanted[n] for n in wanted if n not in has}})
-        return f"field {name!r} is missing: add it with PUT /INDEX/_mapping {add}"
+        add = {"properties": {n: wanted[n] for n in wanted if n not in has}}
+        if below:
+            add = {"properties": {below: {"type": "nested", **add}}}
+        return f"field {shown!r} is missing: add it with PUT /INDEX/_mapping {json.dumps(add)}"
     held = has[name].get("type", "object")
     fits = held == want if vital else held == want or _family(held) == _family(want)
     if fits:
         return None
     return (
-        f"field {name!r} is {held!r}, not {want!r}: a field's type cannot be changed, so use "
+        f"field {shown!r} is {held!r}, not {want!r}: a field's type cannot be changed, so use "
         f"another name for it or a new index"
     )
 
@@ -139,9 +181,18 @@ def _names(old: Fields, new: Fields) -> dict[str, str]:
     return names
 
 
-def _load(product: str) -> dict[str, Any]:
+def _renamed(properties: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        names[old]: field | {"properties": _renamed(field["properties"], names)}
+        if "properties" in field
+        else field
+        for old, field in properties.items()
+    }
+
+
+def _load(product: str, kind: str) -> dict[str, Any]:
     try:
-        text = files(__name__).joinpath(f"{product}.json").read_text("utf-8")
+        text = files(__name__).joinpath(f"{product}{kind}.json").read_text("utf-8")
     except FileNotFoundError:
         raise UsageError(f"no mapping for {product!r}") from None
     body: dict[str, Any] = json.loads(text)

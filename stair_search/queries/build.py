@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stair_search.queries.tree import Bool, HasToken, Match, Query, Term, Tokens
+from stair_search.queries.tree import BestPhoto, Bool, HasToken, Match, Query, Term, Tokens
 
 
 def question(
@@ -17,23 +17,29 @@ def question(
     without: Mapping[str, float | None] | None = None,
     filters: Iterable[tuple[str, str]] = (),
     field: str = "stair",
+    photos: str | None = None,
 ) -> Bool:
     """One question: what scores (tokens of words, tokens of a photo, text) and the rules beside it.
 
     tokens, image_tokens: token -> weight. model: fingerprint of the encoder that made them.
     without: token -> least weight at which it is forbidden, None for any.
     Without anything that scores, whatever passes the rules is a hit of score 0.
+    photos: the nested field, where documents hold several photos each. Tokens, and what names a
+    field below it, are then asked of the photos: a hit has the score of its best one, one photo
+    holds all that is required, and none holds what it is to be without.
 
     >>> question({"dog": 1.5}, model="m", without={"person": 0.2}).must_not
     (HasToken(token='person', model='m', minimum=0.2, field='stair'),)
     """
+    if photos:
+        field = f"{photos}.{field}"
     should: list[Query] = []
     if tokens:
         should.append(Tokens.of(tokens, model, field, "question"))
     if image_tokens:
         should.append(Tokens.of(image_tokens, model, field, "image"))
     should.extend(match)
-    return Bool(
+    query = Bool(
         should=tuple(should),
         filter=(
             *(HasToken(token, model, None, field) for token in require),
@@ -42,4 +48,37 @@ def question(
         must_not=tuple(
             HasToken(token, model, minimum, field) for token, minimum in (without or {}).items()
         ),
+    )
+    return _of_photos(query, photos) if photos else query
+
+
+def photo_without(rule: Query, path: str = "photos") -> Query:
+    """Documents with a photo that the rule does not match; others may."""
+    return BestPhoto(Bool(must_not=(rule,)), path)
+
+
+def no_photo_with(rule: Query, path: str = "photos") -> Query:
+    """Documents none of whose photos the rule matches."""
+    return Bool(must_not=(BestPhoto(rule, path),))
+
+
+def _of_photos(query: Bool, path: str) -> Bool:
+    """A flat query with what it says of photos asked of the best one."""
+
+    def split(parts: tuple[Query, ...]) -> tuple[tuple[Query, ...], tuple[Query, ...]]:
+        below = [part for part in parts if getattr(part, "field", "").startswith(f"{path}.")]
+        return tuple(below), tuple(part for part in parts if part not in below)
+
+    scored, should = split(query.should)
+    rules, filters = split(query.filter)
+    forbidden, must_not = split(query.must_not)
+    if scored:
+        best = scored[0] if len(scored) == 1 and not rules else Bool(should=scored, filter=rules)
+        should = (BestPhoto(best, path), *should)
+    if rules:  # of all hits, also of those whose photos do not score
+        filters = (BestPhoto(Bool(filter=rules), path), *filters)
+    return Bool(
+        should=should,
+        filter=filters,
+        must_not=(*(BestPhoto(rule, path) for rule in forbidden), *must_not),
     )

@@ -114,7 +114,21 @@ class Bool:
     must_not: tuple[Query, ...] = ()
 
 
-Query = Tokens | HasToken | Match | Term | Ids | All | Constant | Bool
+@dataclass(frozen=True, slots=True)
+class BestPhoto:
+    """Documents with a photo that `query` matches, where each holds several in the nested field
+    `path`.
+
+    Score: that of the photo that has the highest; of equals it is the first. `query` calls fields
+    by their whole names ("photos.stair") and asks of one photo: all that it says holds for the
+    same one.
+    """
+
+    query: Query
+    path: str = "photos"
+
+
+Query = Tokens | HasToken | Match | Term | Ids | All | Constant | Bool | BestPhoto
 
 
 def _positive(what: str, value: float) -> None:

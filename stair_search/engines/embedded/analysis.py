@@ -16,6 +16,7 @@ from stair_search.mappings import KEYWORD, TEXT_TYPES
 from stair_search.queries.reasons import stored_weights
 
 ALL = ("", "")  # the field and term that every document has
+EVERY = ""  # the term of a nested field under which all its photos are
 LENGTHS = ""  # the term of a text field under which lengths are kept
 Terms = dict[str, int]  # 0 where a field knows only yes or no
 
@@ -32,20 +33,39 @@ def guessed(values: list[Any]) -> dict[str, Any]:
     return dict(KEYWORD)
 
 
-def new_fields(fields: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Mappings of the fields that the index has not seen yet."""
-    unknown = {k: v for k, v in flat(fields, types).items() if k not in types and v}
+def new_fields(
+    fields: Mapping[str, Any], types: Mapping[str, Any], prefix: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Mappings of the fields that the index has not seen yet. prefix: of their names."""
+    unknown = {k: v for k, v in flat(fields, types, prefix).items() if k not in types and v}
     return {name: guessed(values) for name, values in unknown.items()}
 
 
-def postings(
+def photos_apart(
     fields: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]]
+) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """A document's own fields, and the photos in each nested field. Raises ValueError where a
+    nested field holds anything but objects.
+    """
+    own, photos = {}, {}
+    for name, value in fields.items():
+        if types.get(name, {}).get("type") != "nested":
+            own[name] = value
+            continue
+        photos[name] = [] if value is None else value
+        if not isinstance(photos[name], list) or not all(isinstance(p, dict) for p in photos[name]):
+            raise ValueError(f"field {name!r} of type 'nested' holds objects")
+    return own, photos
+
+
+def postings(
+    fields: Mapping[str, Any], types: Mapping[str, Mapping[str, Any]], prefix: str = ""
 ) -> Iterator[tuple[str, Terms, int]]:
-    """Each field's name, its terms, and the number of its words if it is text.
+    """Each field's name, its terms, and the number of its words if it is text. prefix: of names.
 
     Raises ValueError for a value that such a field cannot hold.
     """
-    for name, values in flat(fields, types).items():
+    for name, values in flat(fields, types, prefix).items():
         for inner in (name, *(f for f in types if f.startswith(f"{name}.") and f not in fields)):
             if inner in types:
                 yield inner, *_terms(inner, values, types[inner])

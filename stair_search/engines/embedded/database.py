@@ -26,6 +26,9 @@ APPLICATION_ID = 0x53544152  # "STAR", in the file's header
 #   or the word's frequency, NULL for keywords. A text field's term '' holds the length bytes of
 #   all its documents; field '' term '' holds every document.
 # lengths: words in all documents of a text field.
+# photos: those in the nested field `path` have numbers of their own, under which postings hold
+#   their fields (field `path` term '' holds every photo); a document's stand in the order of its
+#   list. A number stays with its document, also while its list is shorter.
 SCHEMA = (
     "CREATE TABLE indexes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
     "uuid TEXT NOT NULL, mapping TEXT NOT NULL, documents INTEGER NOT NULL)",
@@ -37,6 +40,9 @@ SCHEMA = (
     "PRIMARY KEY (owner, field, term, chunk)) WITHOUT ROWID",
     "CREATE TABLE lengths (owner INTEGER NOT NULL, field TEXT NOT NULL, words INTEGER NOT NULL, "
     "PRIMARY KEY (owner, field)) WITHOUT ROWID",
+    "CREATE TABLE photos (owner INTEGER NOT NULL, path TEXT NOT NULL, number INTEGER NOT NULL, "
+    "document INTEGER NOT NULL, PRIMARY KEY (owner, path, number)) WITHOUT ROWID",
+    "CREATE INDEX photos_by_document ON photos (owner, path, document)",
 )
 
 

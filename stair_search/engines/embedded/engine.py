@@ -22,9 +22,10 @@ from stair_search.engines.checks import (
     no_index,
     wanted_models,
 )
+from stair_search.engines.documents import only, without
 from stair_search.engines.embedded import postings
 from stair_search.engines.embedded.database import Damaged, Database
-from stair_search.engines.embedded.evaluate import Evaluation
+from stair_search.engines.embedded.evaluate import Evaluation, photo_at
 from stair_search.engines.embedded.writing import Writer
 from stair_search.engines.lucene.compile import search_body
 from stair_search.errors import DestinationError, UsageError
@@ -138,9 +139,9 @@ class SqliteEngine:
             for number, score in best:
                 name, source = self._document(db, found, number)
                 reasons = evaluation.why(query, number, source) if why else []
-                for field in found.token_fields:
-                    source.pop(field, None)
-                hits.append(Hit(name, score, source, reasons))
+                shown = without(source, found.token_fields)
+                at = evaluation.photo(query, number) if why else None
+                hits.append(Hit(name, score, shown, reasons, at and photo_at(shown, *at)))
         return Hits(total, "eq", (time.perf_counter() - began) * 1000, hits)
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
@@ -205,7 +206,7 @@ class SqliteEngine:
                     if matched is not None and not matched[number]:
                         continue
                     source = _object(text)
-                    yield name, {field: source[field] for field in fields if field in source}
+                    yield name, only(source, fields)
         finally:
             db.close()
 

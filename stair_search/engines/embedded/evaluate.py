@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stair_search.engines.embedded import bm25, postings
-from stair_search.engines.embedded.analysis import ALL, LENGTHS
+from stair_search.engines.embedded.analysis import ALL, EVERY, LENGTHS
 from stair_search.engines.embedded.database import Damaged
 from stair_search.engines.embedded.postings import NOBODY, Holders
 from stair_search.engines.parts import scoring_parts
@@ -22,6 +22,7 @@ from stair_search.fields import model_field
 from stair_search.mappings import TEXT_TYPES, types_of
 from stair_search.queries import (
     All,
+    BestPhoto,
     Bool,
     Constant,
     HasToken,
@@ -52,14 +53,32 @@ class Word(NamedTuple):
     scores: NDArray[np.float32]
 
 
+class Best(NamedTuple):
+    """A document's best photo. number: among all photos; place: in the document's list."""
+
+    number: int
+    place: int
+    score: float
+
+
 class Evaluation:
-    """Queries on one snapshot of one index. What was evaluated once is kept."""
+    """Queries on one snapshot of one index. What was evaluated once is kept.
+
+    path: of a nested field, to ask its photos instead of the documents; `size` is how many.
+    """
 
     def __init__(
-        self, db: sqlite3.Connection, owner: int, size: int, mapping: Mapping[str, Any]
+        self,
+        db: sqlite3.Connection,
+        owner: int,
+        size: int,
+        mapping: Mapping[str, Any],
+        path: str | None = None,
     ) -> None:
         self._db, self._owner, self._size = db, owner, size
+        self._mapping, self._every = mapping, (path, EVERY) if path else ALL
         self._types = types_of(mapping.get("properties", {}))
+        self._photos: dict[str, tuple[Evaluation, NDArray[np.int64]]] = {}
         self._found: dict[Query, Found] = {}
         self._words: dict[Match, list[Word]] = {}
 
@@ -92,7 +111,20 @@ class Evaluation:
                 case Constant():
                     score = float(np.float32(part.score))
                     reasons.append(Reason(part.part, "", score, None, score))
+                case BestPhoto(inner, path) if best := self._best_photo(part, number):
+                    photo = photo_at(source, path, best.place)
+                    whole = {f"{path}.{name}": value for name, value in photo.items()}
+                    reasons += self._inside(path)[0].why(inner, best.number, whole)
         return sorted(reasons, key=lambda reason: -reason.score)
+
+    def photo(self, query: Query, number: int) -> tuple[str, int] | None:
+        """Field and place of the document's photo that has scored most."""
+        found = [
+            (best.score, (part.path, best.place))
+            for part in scoring_parts(query, lambda node: bool(self.find(node).matched[number]))
+            if isinstance(part, BestPhoto) and (best := self._best_photo(part, number))
+        ]
+        return max(found, key=lambda one: one[0])[1] if found else None
 
     def _evaluate(self, query: Query) -> Found:
         match query:
@@ -113,6 +145,8 @@ class Evaluation:
                 return Found(matched, matched * np.float32(score))
             case Bool():
                 return self._bool(query)
+            case BestPhoto():
+                return self._of_best_photos(query)
 
     def _bool(self, query: Bool) -> Found:
         matched = self._all.copy()
@@ -133,6 +167,41 @@ class Evaluation:
                 scores += found.scores
             matched &= either
         return Found(matched, np.where(matched, scores, 0).astype(np.float32))
+
+    def _of_best_photos(self, query: BestPhoto) -> Found:
+        photos, documents = self._inside(query.path)
+        found = photos.find(query.query)
+        numbers = np.flatnonzero(found.matched)
+        matched, scores = np.zeros(self._size, bool), np.zeros(self._size, np.float32)
+        matched[documents[numbers]] = True
+        np.maximum.at(scores, documents[numbers], found.scores[numbers])
+        return Found(matched, scores)
+
+    def _best_photo(self, query: BestPhoto, number: int) -> Best | None:
+        photos, documents = self._inside(query.path)
+        found = photos.find(query.query)
+        mine = np.flatnonzero(documents == number)
+        if not found.matched[mine].any():
+            return None
+        place = int(np.argmax(np.where(found.matched[mine], found.scores[mine], -1)))
+        return Best(int(mine[place]), place, float(found.scores[mine[place]]))
+
+    def _inside(self, path: str) -> tuple[Evaluation, NDArray[np.int64]]:
+        """The photos in a nested field as an index of their own, and each one's document."""
+        if path not in self._photos:
+            rows = self._db.execute(
+                "SELECT number, document FROM photos WHERE owner = ? AND path = ? ORDER BY number",
+                (self._owner, path),
+            ).fetchall()
+            if any(
+                number != place or not isinstance(document, int) or not 0 <= document < self._size
+                for place, (number, document) in enumerate(rows)
+            ):
+                raise Damaged("photos are missing")
+            documents = np.array([document for _, document in rows], np.int64)
+            inside = Evaluation(self._db, self._owner, len(rows), self._mapping, path)
+            self._photos[path] = inside, documents
+        return self._photos[path]
 
     def _tokens(self, query: Tokens) -> Found:
         """A sum in double of float32 clauses, as Lucene's disjunction adds them."""
@@ -181,7 +250,8 @@ class Evaluation:
     @cached_property
     def _all(self) -> NDArray[np.bool_]:
         matched = np.zeros(self._size, bool)
-        matched[self._read(ALL[0], [ALL[1]]).get(ALL[1], NOBODY).numbers] = True
+        field, term = self._every
+        matched[self._read(field, [term]).get(term, NOBODY).numbers] = True
         return matched
 
     def _match(self, query: Match) -> Found:
@@ -233,6 +303,15 @@ class Evaluation:
         if any(one.numbers[-1] >= self._size for one in held.values()):
             raise Damaged("a document number is beyond the last")
         return held
+
+
+def photo_at(source: Mapping[str, Any], path: str, place: int) -> dict[str, Any]:
+    """A photo of a document as stored."""
+    try:
+        photo: dict[str, Any] = source[path][place]
+    except (LookupError, TypeError):
+        raise Damaged("a document has lost a photo") from None
+    return photo
 
 
 def _weights(values: NDArray[np.uint16]) -> NDArray[np.float32]:

@@ -7,10 +7,18 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import zip_longest
 from typing import Any
 
 from stair_search.engines.base import Document, Outcome
-from stair_search.engines.embedded.analysis import ALL, Terms, new_fields, postings
+from stair_search.engines.embedded.analysis import (
+    ALL,
+    EVERY,
+    Terms,
+    new_fields,
+    photos_apart,
+    postings,
+)
 from stair_search.engines.embedded.postings import Changes
 from stair_search.mappings import types_of
 
@@ -29,6 +37,7 @@ class Writer:
         self._now: dict[str, tuple[int, dict[str, Any]]] = {}  # id -> number, source
         self._changes = Changes()
         self._words: Counter[str] = Counter()
+        self._photos: dict[tuple[str, int], list[int]] = {}  # path, document -> their numbers
 
     def write(self, documents: Sequence[Document]) -> list[Outcome]:
         types = len(self._types)
@@ -96,20 +105,29 @@ class Writer:
         number, old = self._held(document.id)
         try:
             fields: dict[str, Any] = json.loads(document.json)
-            new = new_fields(fields, self._types)
+            own, photos = photos_apart(fields, self._types)
+            new = new_fields(own, self._types)
+            for path, several in photos.items():
+                for photo in several:
+                    new |= new_fields(photo, self._types, f"{path}.")
             mapping = _with_fields(self._mapping, new) if new else self._mapping
             types = {**self._types, **new} if new else self._types
-            after = _analysed(fields, types)
+            after = _analysed(own, types)
+            photos_after = {path: _analysed_each(photos[path], types, path) for path in photos}
         except ValueError as error:
             return Outcome(document.id, 400, str(error))
         self._mapping, self._types = mapping, types  # a refused document teaches nothing
-        before = _analysed({name: old[name] for name in fields if name in old}, types)
+        own, photos = photos_apart({name: old[name] for name in fields if name in old}, types)
+        before = _analysed(own, types)
+        photos_before = {path: _analysed_each(photos[path], types, path) for path in photos}
         status = 200
         if number < 0:
             number, status = self._next, 201
             self._next += 1
             self._changes.put(*ALL, number, 0)
         self._differ(number, before, after)
+        for path, each in photos_after.items():
+            self._differ_photos(number, path, photos_before.get(path, []), each)
         self._now[document.id] = number, {**old, **fields}
         return Outcome(document.id, status)
 
@@ -125,6 +143,40 @@ class Writer:
         except UnicodeEncodeError:
             return -1, {}  # it cannot be there; refused with its reason when it is serialised
         return (row[0], json.loads(row[1])) if row else (-1, {})
+
+    def _differ_photos(
+        self, document: int, path: str, before: list[Analysed], after: list[Analysed]
+    ) -> None:
+        numbers = self._numbers(document, path, len(after))
+        for number, old, new in zip_longest(numbers, before, after):
+            if old is None and new is not None:
+                self._changes.put(path, EVERY, number, 0)
+            if new is None and old is not None:
+                self._changes.drop(path, EVERY, number)
+            self._differ(number, old or {}, new or {})
+
+    def _numbers(self, document: int, path: str, count: int) -> list[int]:
+        """The numbers of a document's photos, at least `count`."""
+        if (path, document) not in self._photos:
+            rows = self._db.execute(
+                "SELECT number FROM photos WHERE owner = ? AND path = ? AND document = ? "
+                "ORDER BY number",
+                (self._owner, path, document),
+            )
+            self._photos[path, document] = [number for (number,) in rows]
+        numbers = self._photos[path, document]
+        if len(numbers) < count:
+            (last,) = self._db.execute(
+                "SELECT max(number) FROM photos WHERE owner = ? AND path = ?", (self._owner, path)
+            ).fetchone()
+            first = 0 if last is None else last + 1
+            new = range(first, first + count - len(numbers))
+            self._db.executemany(
+                "INSERT INTO photos VALUES (?, ?, ?, ?)",
+                ((self._owner, path, number, document) for number in new),
+            )
+            numbers += new
+        return numbers
 
     def _differ(self, number: int, before: Analysed, after: Analysed) -> None:
         """Only what changed is written; what the document no longer holds is removed exactly."""
@@ -148,7 +200,7 @@ def _with_fields(mapping: dict[str, Any], new: Mapping[str, Any]) -> dict[str, A
         properties = mapping["properties"]
         for part in above:
             parent = properties.setdefault(part, {})
-            if "type" in parent:
+            if parent.get("type", "nested") != "nested":
                 raise ValueError(f"field {name!r} cannot be: {part!r} is no object")
             properties = parent.setdefault("properties", {})
         if not all((*above, last)) or last in properties:
@@ -157,5 +209,11 @@ def _with_fields(mapping: dict[str, Any], new: Mapping[str, Any]) -> dict[str, A
     return mapping
 
 
-def _analysed(fields: Mapping[str, Any], types: Mapping[str, Any]) -> Analysed:
-    return {name: (terms, n) for name, terms, n in postings(fields, types)}
+def _analysed(fields: Mapping[str, Any], types: Mapping[str, Any], prefix: str = "") -> Analysed:
+    return {name: (terms, n) for name, terms, n in postings(fields, types, prefix)}
+
+
+def _analysed_each(
+    photos: Sequence[Mapping[str, Any]], types: Mapping[str, Any], path: str
+) -> list[Analysed]:
+    return [_analysed(photo, types, f"{path}.") for photo in photos]

@@ -10,9 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from stair_search.engines.parts import nodes
+from stair_search.engines.parts import nodes, outside
 from stair_search.fields import model_field
-from stair_search.queries import All, Bool, Constant, HasToken, Ids, Match, Query, Term, Tokens
+from stair_search.queries import (
+    All,
+    BestPhoto,
+    Bool,
+    Constant,
+    HasToken,
+    Ids,
+    Match,
+    Query,
+    Term,
+    Tokens,
+)
 from stair_search.vocabulary import escape
 
 Body = dict[str, Any]
@@ -35,16 +46,22 @@ def search_body(
     fields = {node.field for node in nodes(query) if isinstance(node, Tokens | HasToken)}
     fields |= set(hidden or ())
     if why:
-        fields -= {node.field for node in nodes(query) if isinstance(node, Tokens)}
+        # of several photos only the best is needed, which comes by itself
+        fields -= {node.field for node in outside(query) if isinstance(node, Tokens)}
     body: Body = {
         "size": size,
         "query": compiled(query, divisor, names=part_names(query) if why else {}),
     }
     if fields:
         body["_source"] = {"excludes": sorted(fields)}
-    if why and any(isinstance(node, Match) for node in nodes(query)):
-        body["explain"] = True  # the engine alone knows what a word of a text field added
+    if why and _has_text(query):
+        body["explain"] = True
     return body
+
+
+def _has_text(query: Query) -> bool:
+    """Whether to ask for an explanation: the engine alone knows what a word of a text adds."""
+    return any(isinstance(node, Match) for node in outside(query))
 
 
 def compiled(
@@ -52,7 +69,8 @@ def compiled(
     divisor: Divisor = lambda field: 1.0,
     names: Mapping[Query, str] | None = None,
 ) -> Body:
-    """The query itself. names: parts whose `_name` tells whether a hit matches them.
+    """The query itself. names: parts whose `_name` tells whether a hit matches them, and best
+    photos that come back as inner hits of this name.
 
     >>> compiled(Term("split", "test"))
     {'bool': {'filter': [{'term': {'split': 'test'}}]}}
@@ -63,24 +81,32 @@ def compiled(
 def part_names(query: Query) -> dict[Query, str]:
     """Names for scoring parts of which a hit may match some and not others.
 
-    See `parts.scoring_parts`. Tokens and words tell by themselves whether they matched.
+    See `parts.scoring_parts`. Tokens and words tell by themselves whether they matched. Best photos
+    have one too, wherever they score.
     """
     parts: list[Query] = []
 
     def walk(node: Query) -> None:
-        if isinstance(node, Bool):
-            for part in (*node.must, *node.should):
-                if isinstance(part, Bool | Constant) and part not in parts:
-                    parts.append(part)
-                walk(part)
+        below: tuple[Query, ...] = ()
+        match node:
+            case Bool():
+                below = (*node.must, *node.should)
+            case BestPhoto(inner):
+                parts.append(node)
+                below = (inner,)
+        for part in below:
+            if isinstance(part, Bool | Constant):
+                parts.append(part)
+            walk(part)
 
     walk(query)
-    return {part: f"part {number}" for number, part in enumerate(parts)}
+    return {part: f"part {number}" for number, part in enumerate(dict.fromkeys(parts))}
 
 
 class _Compiler:
     def __init__(self, divisor: Divisor, names: Mapping[Query, str]) -> None:
         self._divisor, self._names = divisor, names
+        self._shown: set[Query] = set()
 
     def scored(self, query: Query) -> Body:
         """A clause whose score counts."""
@@ -103,6 +129,9 @@ class _Compiler:
                 )
             case Bool():
                 return self._named(query, self._bool(query))
+            case BestPhoto(inner, path):
+                nested = {"path": path, "query": self.scored(inner), "score_mode": "max"}
+                return {"nested": nested | self._inner_hits(query)}
             case _:
                 # alone in a filter it scores 0; elsewhere an engine would count 1 or an idf
                 return {"bool": {"filter": [self.unscored(query)]}}
@@ -126,6 +155,9 @@ class _Compiler:
                 return self.unscored(inner)
             case Bool():
                 return self._bool(query)
+            case BestPhoto(inner, path):
+                nested = {"path": path, "query": self.unscored(inner), "score_mode": "none"}
+                return {"nested": nested}
             case _:
                 return self.scored(query)
 
@@ -143,6 +175,14 @@ class _Compiler:
         if must_not:
             clauses["must_not"] = [self.unscored(part) for part in must_not]
         return {"bool": clauses}
+
+    def _inner_hits(self, query: BestPhoto) -> Body:
+        """Has the best photo come back; once, where the same stands twice."""
+        if query not in self._names or query in self._shown:
+            return {}
+        self._shown.add(query)
+        hits: Body = {"name": self._names[query], "size": 1}
+        return {"inner_hits": hits | ({"explain": True} if _has_text(query.query) else {})}
 
     def _named(self, query: Query, body: Body) -> Body:
         if query not in self._names:

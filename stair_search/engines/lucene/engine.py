@@ -14,6 +14,7 @@ from stair_search.engines.checks import (
     check_fields,
     check_model,
     check_size,
+    nested_above,
     no_index,
     wanted_models,
 )
@@ -250,9 +251,14 @@ class LuceneEngine:
 
     def models(self, index: str, field: str = "stair") -> dict[str, int]:
         terms = {"field": model_field(field), "size": _MOST_MODELS}
-        body = {"size": 0, "aggs": {"models": {"terms": terms}}}
-        answer = self._search(index, body)
-        return {one["key"]: one["doc_count"] for one in answer["aggregations"]["models"]["buckets"]}
+        counted: dict[str, Any] = {"models": {"terms": terms}}
+        about = self._about(index) if "." in field else None
+        path = nested_above(field, about.types) if about else None
+        if path:  # photos are searched apart from their documents
+            counted = {"photos": {"nested": {"path": path}, "aggs": counted}}
+        found = self._search(index, {"size": 0, "aggs": counted})["aggregations"]
+        buckets = (found["photos"] if path else found)["models"]["buckets"]
+        return {one["key"]: one["doc_count"] for one in buckets}
 
     def count(self, index: str) -> int:
         answer = self._send("GET", _path(index, "_count"), index=index)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from stair_search.engines.base import Hit, Hits
+from stair_search.engines.documents import without
 from stair_search.engines.lucene.compile import part_names
 from stair_search.engines.parts import scoring_parts
-from stair_search.queries import Constant, Match, Query, Reason, Tokens, token_reasons
+from stair_search.queries import BestPhoto, Constant, Match, Query, Reason, Tokens, token_reasons
 
 # "weight(caption:dog in 12) [PerFieldSimilarity], result of:"
 _WEIGHT = re.compile(r"weight\((?:Synonym\()?(.+) in \d+\)")
@@ -32,24 +33,46 @@ def hits(query: Query, answer: Mapping[str, Any], hidden: Collection[str], why: 
 def _hit(
     query: Query, hit: Mapping[str, Any], hidden: Collection[str], names: Mapping[Query, str] | None
 ) -> Hit:
-    source = hit.get("_source", {})
-    reasons = [] if names is None else _why(query, hit, names)
-    shown = {name: value for name, value in source.items() if name not in hidden}
-    return Hit(hit["_id"], _float32(hit["_score"] or 0), shown, reasons)
+    source = without(hit.get("_source", {}), hidden)
+    reasons = [] if names is None else _why(query, hit, hit.get("_source", {}), names)
+    photo = _photo(hit, hidden)
+    return Hit(hit["_id"], _float32(hit["_score"] or 0), source, reasons, photo)
 
 
-def _why(query: Query, hit: Mapping[str, Any], names: Mapping[Query, str]) -> list[Reason]:
+def _photo(hit: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any] | None:
+    """The photo that has scored most of the best ones that came back."""
+    found = [one for inner in hit.get("inner_hits", {}).values() for one in inner["hits"]["hits"]]
+    if not found:
+        return None
+    best = max(found, key=lambda one: one["_score"])
+    path = best["_nested"]["field"]
+    photo: dict[str, Any] = without({path: best["_source"]}, hidden)[path]
+    return photo
+
+
+def _why(
+    query: Query, hit: Mapping[str, Any], source: Mapping[str, Any], names: Mapping[Query, str]
+) -> list[Reason]:
+    """source: fields by their whole names."""
     matched = hit.get("matched_queries", [])
     reasons: list[Reason] = []
     fields: set[str] = set()
-    for part in scoring_parts(query, lambda node: node not in names or names[node] in matched):
+
+    def may_add(node: Query) -> bool:  # a best photo tells by coming back
+        return node not in names or isinstance(node, BestPhoto) or names[node] in matched
+
+    for part in scoring_parts(query, may_add):
         match part:
             case Tokens():
-                reasons += token_reasons(part, hit.get("_source", {}))
+                reasons += token_reasons(part, source)
             case Match(field):
                 fields.add(field)
             case Constant(_, score, name):
                 reasons.append(Reason(name, "", _float32(score), None, _float32(score)))
+            case BestPhoto(inner, path):
+                for best in hit["inner_hits"][names[part]]["hits"]["hits"]:
+                    whole = {f"{path}.{name}": value for name, value in best["_source"].items()}
+                    reasons += _why(inner, best, whole, names)
     if fields:
         reasons += _word_reasons(hit.get("_explanation", {}), fields)
     return sorted(reasons, key=lambda reason: -reason.score)
