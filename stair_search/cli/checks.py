@@ -164,12 +164,14 @@ def _index(engine: Engine, index: str, encoder: Encoder | None) -> Iterator[Chec
     if not engine.exists(index):
         yield Check("index", True, f"{index!r} is not there yet; ingest makes it")
         return
-    from ..mappings import differences, fields_of, index_body
+    from ..mappings import differences, fields_of, index_body, photos_in
 
     mapping = engine.mapping(index)
     fields = fields_of(mapping)
     yield Check("index", True, f"{index!r} holds {engine.count(index)} documents")
-    found = differences(mapping, index_body(engine.info.product, fields))
+    several = photos_in(mapping) is not None
+    found = differences(mapping, index_body(engine.info.product, fields, several=several))
+    fields = fields.in_photos() if several else fields
     yield Check(
         "fields",
         not found,

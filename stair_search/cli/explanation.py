@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..engines.parts import placed
 from ..engines.words import words
 from ..errors import UsageError
 from ..fields import model_field
-from ..queries import Bool, HasToken, Ids, Match, Query, Reason, Term
+from ..queries import BestPhoto, Bool, HasToken, Ids, Match, Query, Reason, Term, Tokens
 from ..queries.reasons import stored_weights
 from ..tokens import truncate
 from ..vocabulary import escape
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Explanation(NamedTuple):
     """score: 0 where it did not match.
 
-    lacks: tokens of the question, the weightiest first, then words of text fields (FIELD:WORD).
+    lacks: tokens of the question, the weightiest first, then words of text fields (FIELD:WORD); of
+    a document with several photos, what none of them holds.
 
     excluded_by: every rule that shuts the document out, as it was asked.
     """
@@ -40,9 +42,10 @@ def explain(engine: Engine, index: str, question: Question, id: str) -> Explanat
     if source is None:
         raise UsageError(f"index {index!r} holds no document {id!r}")
     query, field = question.query, question.fields.token
+    photos = source.get(question.photos) or [] if question.photos else [source]
     only = replace(query, filter=(*query.filter, Ids((id,))))
     hits = engine.search(index, only, 1).hits
-    held = stored_weights(source.get(field))
+    held = {name for photo in photos for name in stored_weights(photo.get(field))}
     asked = sorted(question.tokens, key=lambda token: -question.tokens[token])
     return Explanation(
         matched=bool(hits),
@@ -52,57 +55,75 @@ def explain(engine: Engine, index: str, question: Question, id: str) -> Explanat
             *(token for token in asked if escape(token) not in held),
             *_lacking_words(engine, index, query, id),
         ],
-        excluded_by=list(_excluding(engine, index, query, id, source)),
+        excluded_by=list(_excluding(engine, index, query, id, source, photos)),
     )
 
 
 def _lacking_words(engine: Engine, index: str, query: Bool, id: str) -> Iterator[str]:
     """Words of text clauses that the document does not hold, as `FIELD:WORD`."""
     asked = [
-        Match(part.field, word)
-        for part in query.should
+        (Match(part.field, word), path)
+        for part, path in placed(Bool(should=query.should))
         if isinstance(part, Match)
         for word in dict.fromkeys(words(part.text))
     ]
-    held = engine.matches(index, id, asked) if asked else []
-    for one, holds in zip(asked, held, strict=True):
+    clauses = [BestPhoto(one, path) if path else one for one, path in asked]
+    held = engine.matches(index, id, clauses) if asked else []
+    for (one, _), holds in zip(asked, held, strict=True):
         if not holds:
             yield f"{one.field}:{one.text}"
 
 
 def _excluding(
-    engine: Engine, index: str, query: Bool, id: str, source: dict[str, Any]
+    engine: Engine,
+    index: str,
+    query: Bool,
+    id: str,
+    source: dict[str, Any],
+    photos: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
-    wrote = {clause.field: clause.model for clause in _token_clauses(query)}
+    wanted_of = Bool(must=query.must, should=query.should, filter=query.filter)
+    wrote = {
+        node.field.rpartition(".")[2] if path else node.field: node.model
+        for node, path in placed(wanted_of)
+        if isinstance(node, Tokens | HasToken)
+    }
     for field, model in wrote.items():
-        written = source.get(model_field(field))
-        if written != model:
-            yield f"model {written or 'none'} (the question is of {model})"
+        written = {photo.get(model_field(field)) or "none" for photo in photos}
+        if model not in written:
+            yield f"model {', '.join(sorted(written)) or 'none'} (the question is of {model})"
     clauses = [*query.filter, *query.must_not]
     matched = engine.matches(index, id, clauses) if clauses else []
     for place, (clause, holds) in enumerate(zip(clauses, matched, strict=True)):
         wanted = place < len(query.filter)
         if holds != wanted:
-            yield _in_words(clause, wanted, source)
+            yield _in_words(clause, wanted, [source])
 
 
-def _token_clauses(query: Bool) -> Iterator[Any]:
-    for clause in (*query.must, *query.should, *query.filter):
-        if hasattr(clause, "model"):
-            yield clause
-
-
-def _in_words(clause: Query, wanted: bool, source: dict[str, Any]) -> str:
+def _in_words(clause: Query, wanted: bool, sources: Sequence[Mapping[str, Any]]) -> str:
+    """sources: the document, or its photos with the whole names of their fields."""
     match clause:
+        case BestPhoto(inner, path):
+            photos = [
+                {f"{path}.{name}": value for name, value in photo.items()}
+                for source in sources
+                for photo in source.get(path) or []
+            ]
+            return _in_words(inner, wanted, photos)
+        case Bool(filter=rules) if wanted and rules:  # of one photo
+            together = " in one photo" if len(rules) > 1 else ""
+            return " and ".join(_in_words(rule, wanted, sources) for rule in rules) + together
         case HasToken(token=token, minimum=minimum) if wanted:
             return f"require {token}"
         case HasToken(token=token, minimum=minimum, field=field):
             least = "" if minimum is None else f":{minimum:g}"
             # none: the document was written anew, and a search does not see that yet
-            held = stored_weights(source.get(field)).get(escape(token))
-            has = "" if held is None else f" (has {float(truncate(held)):.4g})"
+            held = [stored_weights(source.get(field)).get(escape(token), 0) for source in sources]
+            strongest = max(held, default=0)
+            has = f" (has {float(truncate(strongest)):.4g})" if strongest else ""
             return f"without {token}{least}{has}"
         case Term(field=field, value=value) if wanted:
-            return f"filter {field}={value} (has {source.get(field)})"
+            has = ", ".join(dict.fromkeys(str(source.get(field)) for source in sources))
+            return f"filter {field}={value} (has {has or None})"
         case _:
             return f"{'filter' if wanted else 'must not'} {clause}"

@@ -19,6 +19,7 @@ HELP = {
     "caption": "Field of the caption.",
     "width": "Field of the width in pixels.",
     "height": "Field of the height in pixels.",
+    "photos": "Field of the photos where a document has several.",
 }
 
 

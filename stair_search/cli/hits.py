@@ -11,7 +11,7 @@ from .places import shown
 from .text import cut, one_line, terminal_width
 
 if TYPE_CHECKING:
-    from ..engines.base import Hits
+    from ..engines.base import Hit, Hits
 
 INDENT = "    "
 STRONGEST = 6
@@ -20,9 +20,15 @@ WEAK = 0.1  # of the strongest reason
 
 def as_dict(found: Hits) -> dict[str, Any]:
     """The contract's shape of a search."""
-    return found._asdict() | {
-        "hits": [hit._asdict() | {"why": reasons(hit.why)} for hit in found.hits]
-    }
+    return found._asdict() | {"hits": [_as_dict(hit) for hit in found.hits]}
+
+
+def _as_dict(hit: Hit) -> dict[str, Any]:
+    """`photo` is there where a document has several."""
+    told = hit._asdict() | {"why": reasons(hit.why)}
+    if hit.photo is None:
+        del told["photo"]
+    return told
 
 
 def reasons(why: Iterable[Reason]) -> list[dict[str, Any]]:
@@ -30,12 +36,16 @@ def reasons(why: Iterable[Reason]) -> list[dict[str, Any]]:
 
 
 def lines(found: Hits, fields: Fields) -> Iterator[str]:
-    """Rank, score and photo; its caption; its strongest reasons."""
+    """Rank, score and photo; its caption; its strongest reasons. Of a document with several photos
+    its id and the best of them.
+    """
     columns = terminal_width()
     for rank, hit in enumerate(found.hits, start=1):
-        image = shown(str(hit.source.get(fields.image) or hit.id))
-        yield f"{rank:>2}  {hit.score:.3f}  {image}"
-        caption = hit.source.get(fields.caption)
+        photo = hit.source if hit.photo is None else hit.photo
+        image = shown(str(photo.get(fields.image) or hit.id))
+        of = f"{one_line(hit.id)}  " if hit.photo else ""
+        yield f"{rank:>2}  {hit.score:.3f}  {of}{image}"
+        caption = photo.get(fields.caption)
         if caption:
             yield cut(INDENT + one_line(str(caption)), columns)
         if hit.why:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,7 @@ import click
 
 from ..errors import UsageError
 from ..fields import Fields
-from ..queries import Bool, HasToken, Ids, question
+from ..queries import BestPhoto, Bool, HasToken, Ids, Query, question
 from . import clauses
 from .command import model_option, text_encoder_option, utf8
 from .output import warn
@@ -47,10 +47,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The query tree, and the tokens in it that score: token -> weight."""
+    """The query tree, and the tokens in it that score: token -> weight.
+
+    photos: the nested field, where documents of the index have several photos each.
+    """
 
     query: Bool
     fields: Fields
+    photos: str | None = None
     tokens: dict[str, float] = field(default_factory=dict)
 
 
@@ -124,17 +128,23 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
 
     What the index cannot answer (no such field, another model) is the engine's to refuse.
     """
-    from ..mappings import fields_of
+    from ..mappings import fields_of, photos_in, types_of
 
     matches = [clauses.match(text) for text in asked.match]
     filters = [clauses.value(text) for text in asked.filter]
-    if not asked.needs_model:
-        fields = fields_of(engine.mapping(index))
-        return Question(question(model="", match=matches, filters=filters), fields)
-    from ..encoders import load_encoder
+    encoder = None
+    if asked.needs_model:
+        from ..encoders import load_encoder
 
-    encoder = load_encoder(asked.model, text=asked.text_encoder)
-    fields = fields_of(engine.mapping(index))  # a model that fits no index is told before
+        encoder = load_encoder(asked.model, text=asked.text_encoder)
+    mapping = engine.mapping(index)  # a model that fits no index is told before
+    fields, photos = fields_of(mapping), photos_in(mapping)
+    types = types_of(mapping.get("properties", {}))
+    matches = [replace(one, field=_whole(one.field, photos, types)) for one in matches]
+    filters = [(_whole(name, photos, types), value) for name, value in filters]
+    if encoder is None:
+        query = question(model="", match=matches, filters=filters, photos=photos)
+        return Question(query, fields, photos)
     words, image = _word_tokens(asked.words, encoder), _image_tokens(asked.image, encoder)
     query = question(
         words,
@@ -145,12 +155,19 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         without=dict(clauses.without(text, encoder.vocabulary) for text in asked.without),
         filters=filters,
         field=fields.token,
+        photos=photos,
     )
     if (asked.words or asked.image) and not query.should:
         # It was asked for something, and nothing can be that: without a clause all would be hits.
         query = replace(query, should=(Ids(()),))
-    _warn_of_rules(query, engine, index, encoder.vocabulary)
-    return Question(query, fields, {**image, **words})
+    _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
+    return Question(query, fields, photos, {**image, **words})
+
+
+def _whole(name: str, photos: str | None, types: Container[str]) -> str:
+    """A field's whole name: what a document lacks may be its photos'."""
+    below = f"{photos}.{name}"
+    return below if photos and name not in types and below in types else name
 
 
 def _word_tokens(words: str, encoder: Encoder) -> dict[str, float]:
@@ -172,22 +189,36 @@ def _image_tokens(path: str | None, encoder: Encoder) -> dict[str, float]:
     return encoder.vocabulary.to_dict(encode_photo(path, encoder))
 
 
-def _warn_of_rules(query: Bool, engine: Engine, index: str, vocabulary: Vocabulary) -> None:
+def _warn_of_rules(
+    query: Bool, engine: Engine, index: str, vocabulary: Vocabulary, photos: str | None
+) -> None:
     """Says of each token in a rule that is none, or that no photo of the index holds."""
     for place, rules in (("require", query.filter), ("without", query.must_not)):
-        for rule in rules:
-            if not isinstance(rule, HasToken):
-                continue
+        for rule in _token_rules(rules):
             effect = "so nothing can match" if place == "require" else "so it leaves nothing out"
             near = _near([rule.token], vocabulary)
             if rule.token not in vocabulary:
                 warn(f"--{place} {rule.token}: the model has no such token, {effect}{near}")
-            elif not _held(replace(rule, minimum=None), engine, index):
+            elif not _held(rule, engine, index, photos):
                 warn(f"--{place} {rule.token}: no photo in {index!r} holds it, {effect}{near}")
 
 
-def _held(rule: HasToken, engine: Engine, index: str) -> bool:
-    return bool(engine.search(index, Bool(filter=(rule,)), 1, why=False).hits)
+def _token_rules(rules: Iterable[Query]) -> Iterator[HasToken]:
+    """The tokens in rules on documents, or on one of their photos."""
+    for rule in rules:
+        match rule:
+            case HasToken():
+                yield rule
+            case BestPhoto(Bool(filter=inner)):
+                yield from _token_rules(inner)
+            case BestPhoto(inner):
+                yield from _token_rules([inner])
+
+
+def _held(rule: HasToken, engine: Engine, index: str, photos: str | None) -> bool:
+    any_weight = replace(rule, minimum=None)
+    query = BestPhoto(any_weight, photos) if photos else any_weight
+    return bool(engine.search(index, Bool(filter=(query,)), 1, why=False).hits)
 
 
 def _near(words: Sequence[str], vocabulary: Vocabulary) -> str:

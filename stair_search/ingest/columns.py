@@ -137,9 +137,7 @@ def read_columns(file: Path, own: Fields) -> Columns:
 
 def check_name(name: str, own: Fields, place: str) -> None:
     """Refuses a column that cannot be a field. Raises UsageError."""
-    f = own
-    taken = {f.token, f.strongest, f.model, f.hash, f.image, f.caption, f.width, f.height}
-    if name in taken:
+    if name in own.own:
         raise UsageError(
             f"{place}: column {name!r} is a field that stair-search fills itself; rename the "
             "column, or name those that are wanted in a --columns file"

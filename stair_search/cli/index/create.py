@@ -14,6 +14,7 @@ from ..output import Format, emit, format_option, note, to_json
 EXAMPLES = """
 stair-search index create
 stair-search index create --index holidays --column taken=integer --shards 3 --replicas 1
+stair-search index create --index products --several-photos --column price=float
 stair-search index create --url https://search.example.org:9200 --dry-run > body.json
 """
 
@@ -28,6 +29,9 @@ stair-search index create --url https://search.example.org:9200 --dry-run > body
     metavar="NAME=TYPE",
     help="A further field: keyword, text, integer, float, boolean, …",
 )
+@click.option(
+    "--several-photos", "several", is_flag=True, help="Documents of several photos each: products."
+)
 @click.option("--shards", type=click.IntRange(min=1), help="Number of shards.")
 @click.option("--replicas", type=click.IntRange(min=0), help="Copies of each shard.")
 @click.option("--dry-run", is_flag=True, help="Print the body, make nothing.")
@@ -37,6 +41,7 @@ stair-search index create --url https://search.example.org:9200 --dry-run > body
 def command(
     fields: Fields,
     columns: tuple[str, ...],
+    several: bool,
     shards: int | None,
     replicas: int | None,
     dry_run: bool,
@@ -50,17 +55,16 @@ def command(
     from ...mappings import index_body
 
     declared: dict[str, str] = {}
-    taken = {*fields.to_dict().values(), fields.strongest, fields.model, fields.hash}
     for text in columns:
         name, kind = _column(text)
-        if name in taken or name in declared or name.startswith("_") or "." in name:
+        if name in fields.own or name in declared or name.startswith("_") or "." in name:
             raise UsageError(
                 f"--column {text}: {name!r} cannot be a further field (the index's own fields, a "
                 f"name given twice, dots and a leading _ are out)"
             )
         declared[name] = kind
     with destination.open() as engine:
-        body = index_body(engine.info.product, fields, declared, shards, replicas)
+        body = index_body(engine.info.product, fields, declared, shards, replicas, several)
         if not dry_run:
             engine.create(destination.index, body)
         elif engine.exists(destination.index):
