@@ -27,8 +27,8 @@ APPLICATION_ID = 0x53544152  # "STAR", in the file's header
 #   all its documents; field '' term '' holds every document.
 # lengths: words in all documents of a text field.
 # photos: those in the nested field `path` have numbers of their own, under which postings hold
-#   their fields (field `path` term '' holds every photo); a document's stand in the order of its
-#   list. A number stays with its document, also while its list is shorter.
+#   their fields (field `path` term '' holds every photo); a document's rise in the order of its
+#   list. document -1: a number that is free.
 SCHEMA = (
     "CREATE TABLE indexes (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, "
     "uuid TEXT NOT NULL, mapping TEXT NOT NULL, documents INTEGER NOT NULL)",

@@ -194,7 +194,7 @@ class Evaluation:
                 (self._owner, path),
             ).fetchall()
             if any(
-                number != place or not isinstance(document, int) or not 0 <= document < self._size
+                number != place or not isinstance(document, int) or not -1 <= document < self._size
                 for place, (number, document) in enumerate(rows)
             ):
                 raise Damaged("photos are missing")

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from stair_search.engines.base import Document, Outcome
 from stair_search.engines.embedded.analysis import (
@@ -19,10 +19,19 @@ from stair_search.engines.embedded.analysis import (
     photos_apart,
     postings,
 )
+from stair_search.engines.embedded.database import Damaged
 from stair_search.engines.embedded.postings import Changes
 from stair_search.mappings import types_of
 
 Analysed = dict[str, tuple[Terms, int]]
+FREE = -1
+
+
+class Analysis(NamedTuple):
+    """own: of a document's own fields; photos: of those in each nested field."""
+
+    own: Analysed
+    photos: dict[str, list[Analysed]]
 
 
 class Writer:
@@ -37,7 +46,6 @@ class Writer:
         self._now: dict[str, tuple[int, dict[str, Any]]] = {}  # id -> number, source
         self._changes = Changes()
         self._words: Counter[str] = Counter()
-        self._photos: dict[tuple[str, int], list[int]] = {}  # path, document -> their numbers
 
     def write(self, documents: Sequence[Document]) -> list[Outcome]:
         types = len(self._types)
@@ -105,29 +113,20 @@ class Writer:
         number, old = self._held(document.id)
         try:
             fields: dict[str, Any] = json.loads(document.json)
-            own, photos = photos_apart(fields, self._types)
-            new = new_fields(own, self._types)
-            for path, several in photos.items():
-                for photo in several:
-                    new |= new_fields(photo, self._types, f"{path}.")
+            new = _unknown(fields, self._types)
             mapping = _with_fields(self._mapping, new) if new else self._mapping
             types = {**self._types, **new} if new else self._types
-            after = _analysed(own, types)
-            photos_after = {path: _analysed_each(photos[path], types, path) for path in photos}
+            after = _analysis(fields, types)
         except ValueError as error:
             return Outcome(document.id, 400, str(error))
         self._mapping, self._types = mapping, types  # a refused document teaches nothing
-        own, photos = photos_apart({name: old[name] for name in fields if name in old}, types)
-        before = _analysed(own, types)
-        photos_before = {path: _analysed_each(photos[path], types, path) for path in photos}
+        before = _analysis({name: old[name] for name in fields if name in old}, types)
         status = 200
         if number < 0:
             number, status = self._next, 201
             self._next += 1
             self._changes.put(*ALL, number, 0)
-        self._differ(number, before, after)
-        for path, each in photos_after.items():
-            self._differ_photos(number, path, photos_before.get(path, []), each)
+        self._change(number, before, after)
         self._now[document.id] = number, {**old, **fields}
         return Outcome(document.id, status)
 
@@ -144,38 +143,50 @@ class Writer:
             return -1, {}  # it cannot be there; refused with its reason when it is serialised
         return (row[0], json.loads(row[1])) if row else (-1, {})
 
-    def _differ_photos(
-        self, document: int, path: str, before: list[Analysed], after: list[Analysed]
-    ) -> None:
-        numbers = self._numbers(document, path, len(after))
-        for number, old, new in zip_longest(numbers, before, after):
-            if old is None and new is not None:
-                self._changes.put(path, EVERY, number, 0)
-            if new is None and old is not None:
-                self._changes.drop(path, EVERY, number)
-            self._differ(number, old or {}, new or {})
+    def _change(self, number: int, before: Analysis, after: Analysis) -> None:
+        """From what a document held to what it is to hold, with its photos."""
+        self._differ(number, before.own, after.own)
+        for path in before.photos.keys() | after.photos.keys():
+            old, new = before.photos.get(path, []), after.photos.get(path, [])
+            numbers = self._numbers(path, number, len(old), len(new))
+            for photo, held, holds in zip_longest(numbers, old, new):
+                if held is None:
+                    self._changes.put(path, EVERY, photo, 0)
+                if holds is None:
+                    self._changes.drop(path, EVERY, photo)
+                self._differ(photo, held or {}, holds or {})
 
-    def _numbers(self, document: int, path: str, count: int) -> list[int]:
-        """The numbers of a document's photos, at least `count`."""
-        if (path, document) not in self._photos:
-            rows = self._db.execute(
+    def _numbers(self, path: str, document: int, had: int, has: int) -> list[int]:
+        """The numbers of a document's photos, those that it had first; gives back and takes what
+        the difference is. They rise, so that they tell the order of the photos.
+        """
+        rows = self._db.execute(
+            "SELECT number FROM photos WHERE owner = ? AND path = ? AND document = ? "
+            "ORDER BY number",
+            (self._owner, path, document),
+        )
+        numbers = [number for (number,) in rows]
+        if len(numbers) != had:
+            raise Damaged("photos are missing")
+        give = "UPDATE photos SET document = ? WHERE owner = ? AND path = ? AND number = ?"
+        self._db.executemany(give, ((FREE, self._owner, path, n) for n in numbers[has:]))
+        if has > had:
+            free = self._db.execute(
                 "SELECT number FROM photos WHERE owner = ? AND path = ? AND document = ? "
-                "ORDER BY number",
-                (self._owner, path, document),
+                "AND number > ? ORDER BY number LIMIT ?",
+                (self._owner, path, FREE, max(numbers, default=-1), has - had),
             )
-            self._photos[path, document] = [number for (number,) in rows]
-        numbers = self._photos[path, document]
-        if len(numbers) < count:
+            numbers += [number for (number,) in free.fetchall()]
             (last,) = self._db.execute(
                 "SELECT max(number) FROM photos WHERE owner = ? AND path = ?", (self._owner, path)
             ).fetchone()
-            first = 0 if last is None else last + 1
-            new = range(first, first + count - len(numbers))
-            self._db.executemany(
-                "INSERT INTO photos VALUES (?, ?, ?, ?)",
-                ((self._owner, path, number, document) for number in new),
+            numbers += range(
+                first := (-1 if last is None else last) + 1, first + has - len(numbers)
             )
-            numbers += new
+            self._db.executemany(
+                "REPLACE INTO photos VALUES (?, ?, ?, ?)",
+                ((self._owner, path, number, document) for number in numbers[had:]),
+            )
         return numbers
 
     def _differ(self, number: int, before: Analysed, after: Analysed) -> None:
@@ -209,11 +220,26 @@ def _with_fields(mapping: dict[str, Any], new: Mapping[str, Any]) -> dict[str, A
     return mapping
 
 
+def _unknown(fields: Mapping[str, Any], types: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Mappings of the fields that the index has not seen yet, also below its photos."""
+    own, photos = photos_apart(fields, types)
+    new = new_fields(own, types)
+    for path, several in photos.items():
+        for photo in several:
+            new = new_fields(photo, types, f"{path}.") | new
+    return new
+
+
+def _analysis(fields: Mapping[str, Any], types: Mapping[str, Any]) -> Analysis:
+    own, photos = photos_apart(fields, types)
+    return Analysis(
+        _analysed(own, types),
+        {
+            path: [_analysed(photo, types, f"{path}.") for photo in several]
+            for path, several in photos.items()
+        },
+    )
+
+
 def _analysed(fields: Mapping[str, Any], types: Mapping[str, Any], prefix: str = "") -> Analysed:
     return {name: (terms, n) for name, terms, n in postings(fields, types, prefix)}
-
-
-def _analysed_each(
-    photos: Sequence[Mapping[str, Any]], types: Mapping[str, Any], path: str
-) -> list[Analysed]:
-    return [_analysed(photo, types, f"{path}.") for photo in photos]
