@@ -106,8 +106,13 @@ class Table:
     vocabulary: Vocabulary
     name: str = "table"
     fingerprint: str = "table-1"
+    device: str = "cpu"
+    precision: str = "fp32"
     image_size: int = SIDE
     prepare: Callable[[Image.Image], NDArray[np.uint8]] = np.asarray
+
+    def memory(self) -> None:
+        """A CPU's is not asked for."""
 
     def prepare_image(self, image: Image.Image) -> NDArray[np.uint8]:
         return self.prepare(image)

@@ -96,6 +96,25 @@ def test_of_equal_photos_the_first_is_the_best(engine: Engine, index: str) -> No
     assert hit.photo is not None and hit.photo["image"] == "one"
 
 
+def test_a_deleted_document_takes_its_photos_with_it(engine: Engine, index: str) -> None:
+    """On SQLite the last document takes its number, and keeps its own photos."""
+    red = best({"red": 1.0})
+    put(engine, index, {"last": {"photos": [photo("last", {"red": 9.0}), photo("x", {"y": 1.0})]}})
+    assert [o.status for o in engine.delete(index, ["shoe", "missing"])] == [200, 404]
+    engine.refresh(index)
+    assert ids(engine.search(index, red)) == ["last", "boot", "hat"]
+    assert engine.models(index, TOKEN) == {"m": 4}  # photos
+    put(engine, index, {"shoe": PRODUCTS["shoe"], "boot": {"photos": []}})
+    found = engine.search(index, red).hits
+    assert [(hit.id, hit.photo and hit.photo["image"]) for hit in found] == [
+        ("last", "last"), ("shoe", "shoe-1"), ("hat", "hat-1")
+    ]  # fmt: skip
+    engine.delete(index, ["last", "hat", "shoe", "boot", "none"])
+    engine.refresh(index)
+    assert engine.count(index) == 0
+    assert engine.search(index, red).total == 0
+
+
 def test_both_negations(engine: Engine, index: str) -> None:
     person = HasToken("person", "m", None, TOKEN)
     for query, wanted in (

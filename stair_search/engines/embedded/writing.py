@@ -75,7 +75,8 @@ class Writer:
         number, source = self._held(id)
         if number < 0:
             return Outcome(id, 404)
-        self._drop(number, source)
+        self._changes.drop(*ALL, number)
+        self._change(number, _analysis(source, self._types), Analysis({}, {}))
         self._next -= 1
         here = (self._owner, number)
         self._db.execute("DELETE FROM documents WHERE owner = ? AND number = ?", here)
@@ -84,18 +85,17 @@ class Writer:
             (text,) = self._db.execute(
                 "SELECT source FROM documents WHERE owner = ? AND number = ?", last
             ).fetchone()
-            moved = json.loads(text)
-            self._drop(self._next, moved)
+            moved = _analysis(json.loads(text), self._types).own
+            self._changes.drop(*ALL, self._next)
+            self._differ(self._next, moved, {})
             self._changes.put(*ALL, number, 0)
-            self._differ(number, {}, _analysed(moved, self._types))
-            self._db.execute(
-                "UPDATE documents SET number = ? WHERE owner = ? AND number = ?", (number, *last)
-            )
+            self._differ(number, {}, moved)
+            for table, column in (("documents", "number"), ("photos", "document")):
+                self._db.execute(
+                    f"UPDATE {table} SET {column} = ? WHERE owner = ? AND {column} = ?",
+                    (number, *last),
+                )
         return Outcome(id, 200)
-
-    def _drop(self, number: int, source: Mapping[str, Any]) -> None:
-        self._changes.drop(*ALL, number)
-        self._differ(number, _analysed(source, self._types), {})
 
     def _apply(self) -> None:
         self._changes.apply(self._db, self._owner)
