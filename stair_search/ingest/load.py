@@ -23,6 +23,13 @@ REFUSED = (400, 403)
 
 LOADING = {"refresh_interval": "-1", "number_of_replicas": "0"}
 
+_patient = tenacity.retry(
+    retry=tenacity.retry_if_exception(lambda e: isinstance(e, RequestError) and e.status in LATER),
+    wait=tenacity.wait_random_exponential(max=5),
+    stop=tenacity.stop_after_delay(30),
+    reraise=True,
+)
+
 
 @contextmanager
 def loading(
@@ -56,7 +63,7 @@ def _change(engine: Engine, index: str, ledger: Ledger, tell: Callable[[str], No
         return
     ledger.note("load", json.dumps({"uuid": uuid, "settings": kept}))
     try:
-        engine.change_settings(index, LOADING)
+        _patient(engine.change_settings)(index, LOADING)
     except RequestError as error:
         if error.status not in REFUSED:
             raise
@@ -64,12 +71,7 @@ def _change(engine: Engine, index: str, ledger: Ledger, tell: Callable[[str], No
         ledger.note("load", None)
 
 
-@tenacity.retry(
-    retry=tenacity.retry_if_exception(lambda e: isinstance(e, RequestError) and e.status in LATER),
-    wait=tenacity.wait_random_exponential(max=5),
-    stop=tenacity.stop_after_delay(30),
-    reraise=True,
-)
+@_patient
 def put_back(engine: Engine, index: str, ledger: Ledger, tell: Callable[[str], None]) -> None:
     """Undoes what the ledger tells of; nothing where the index has been made anew since."""
     told = ledger.about("load")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
 import time
 import urllib.error
@@ -21,9 +22,13 @@ Fault = int | str
 "item 429", "item 400": every other document of the request is answered so and not written.
 """
 
+MIXED: tuple[Fault, ...] = (429, 502, 503, 504, "cut before", "cut after", "stall", "item 429")
+SHARE = 0.4
+
 
 class Proxy(ThreadingHTTPServer):
-    """faults: for the next bulk requests, one each; then all pass.
+    """faults: for the next bulk requests, one each; then all pass. dice: with these, all
+    of `MIXED` in turn, for a share of the requests that write, settings too.
 
     largest: bytes of a bulk request, larger ones get 413. requests: size and number of documents of
     each bulk request that the engine got.
@@ -35,10 +40,27 @@ class Proxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
         self.faults: deque[Fault] = deque()
+        self.dice: random.Random | None = None
+        self.thrown: set[Fault] = set()
+        self._turn = threading.Lock()
         self.largest = 2**30
         self.stall_seconds = 3.0
         self.requests: list[tuple[int, int]] = []
         self.refused = 0
+
+    def next_fault(self, path: str) -> Fault | None:
+        if self.dice is None:
+            return self.faults.popleft() if "_bulk" in path and self.faults else None
+        with self._turn:
+            if self.dice.random() >= SHARE:
+                return None
+            if not self.faults:  # each kind once in every round
+                self.faults.extend(self.dice.sample(MIXED, len(MIXED)))
+            fault = self.faults.popleft()
+        if "_bulk" not in path and fault == "item 429":
+            fault = 429
+        self.thrown.add(fault)
+        return fault
 
     @property
     def url(self) -> str:
@@ -52,14 +74,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         proxy = self.server
-        if "_bulk" not in self.path:
+        if "_bulk" not in self.path and not (proxy.dice and self.command == "PUT"):
             self._answer(*self._upstream(body))
             return
         if len(body) > proxy.largest:
             proxy.refused += 1
             self._answer(413, b"<html>too large</html>", "text/html")
             return
-        fault = proxy.faults.popleft() if proxy.faults else None
+        fault = proxy.next_fault(self.path)
         if isinstance(fault, int):
             proxy.refused += 1
             said = {"error": {"type": "told_so", "reason": f"told to say {fault}"}}

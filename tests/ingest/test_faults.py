@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 from stair_search.engines import connect
 from stair_search.errors import DestinationError
 from stair_search.ingest import failures, verify
+from stair_search.ingest.load import LOADING
 from stair_search.mappings import index_body
 from tests.conftest import Engines
 from tests.ingest.conftest import Job, MakeJob, counts, make_photo
-from tests.ingest.proxy import Fault, Proxy, proxy_to
+from tests.ingest.proxy import MIXED, Fault, Proxy, proxy_to
 
 pytestmark = pytest.mark.engines
 
@@ -58,6 +60,34 @@ def test_it_goes_on_where_it_was_refused(job: Job, proxy: Proxy, faults: list[Fa
     assert not proxy.faults
     assert verify(job.settings.home, job.engine) == (40, 40, [], [])
     assert job.encoder.encoded() == 40
+
+
+@pytest.mark.slow
+def test_all_faults_mixed_with_several_requests_at_once(job: Job, proxy: Proxy, many: Path) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # shown where the test fails
+    for n in range(40, 400):
+        make_photo(many / f"{n}.png", f"rgb({n % 256}, {n // 256}, 99)")
+    with proxy_to(proxy.upstream) as straight:
+        job.engine.create(job.settings.index, index_body(job.engine.info.product))
+        before = settings(straight, job)
+        proxy.dice, proxy.largest, proxy.stall_seconds = random.Random(seed), 5000, 2.5
+        assert counts(job(bulk_requests=4, load_settings=True, retry_seconds=120.0)) == (400, 0, 0)
+        assert settings(straight, job) == before
+    assert proxy.thrown == {*MIXED}
+    assert proxy.requests and max(length for length, _ in proxy.requests) <= 5000
+    proxy.dice = None
+    proxy.faults.clear()
+    assert verify(job.settings.home, job.engine) == (400, 400, [], [])
+    assert job.engine.count(job.settings.index) == 400
+    assert job.encoder.encoded() == 400
+
+
+def settings(proxy: Proxy, job: Job) -> dict[str, object]:
+    engine = connect(proxy.url)
+    found = engine.settings(job.settings.index)
+    engine.close()
+    return {name: found.get(name) for name in LOADING}
 
 
 def test_too_large_requests_are_halved(job: Job, proxy: Proxy) -> None:
