@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from stair_search.training.run import Result, train
 from stair_search.training.run_folder import model_folder
 from stair_search.training.starter.pairs import write_pairs
 
+from ..machine import machine
 from . import data, figures, tables
 from .measure import MOST, Told, masked, measured, pruned
 
@@ -206,7 +206,7 @@ def main() -> None:
     runs = arguments.runs.expanduser()
     place = Place(arguments.data.resolve(), runs, runs / "states", arguments.split, arguments.share)
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; "
+        f"{machine()}, Python {platform.python_version()}; "
         f"split {place.split!r}; {place.share:g} of the recipes' steps; percent, mean ± deviation "
         "over seeds"
     )

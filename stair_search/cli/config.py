@@ -12,13 +12,13 @@ Holds no secrets: passwords and keys come from the environment alone.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..toml import read_toml
 
 NAME = "stair-search.toml"
 SHARED = ("url", "index", "ca_certs", "no_verify_certs", "aws_region", "timeout", "format", "model")
@@ -60,10 +60,7 @@ def for_command(settings: Mapping[str, Any], name: str, options: Collection[str]
 
 
 def _read(path: Path, commands: Collection[str]) -> dict[str, Any]:
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from None
+    values = read_toml(path)
     for name, value in values.items():
         if name in SECRETS:
             raise UsageError(

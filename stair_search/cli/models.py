@@ -60,9 +60,9 @@ def _light(file: Path) -> dict[str, Any]:
 
 def _recipes() -> list[dict[str, str]]:
     """Read as TOML alone: listing them takes no torch."""
-    import tomllib
+    from ..toml import read_toml
 
-    tables = ((f.stem, tomllib.loads(f.read_text("utf-8"))) for f in shipped.recipe_files())
+    tables = ((f.stem, read_toml(f)) for f in shipped.recipe_files())
     return [{"name": name, "about": table["about"]} for name, table in tables]
 
 

@@ -25,8 +25,7 @@ from typing import Any
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
 from stair_search.mappings import COLUMN_TYPES
-
-from .toml import is_texts, read_toml
+from stair_search.toml import is_texts, read_toml
 
 WHOLE = ("integer", "long")
 LIMITS = {"integer": 2**31, "long": 2**63}

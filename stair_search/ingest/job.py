@@ -30,6 +30,7 @@ from stair_search.engines.connect import sqlite_path
 from stair_search.engines.lucene.address import address
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import Fields
+from stair_search.files import whole_file
 
 if TYPE_CHECKING:
     from stair_search.encoders.device import Precision
@@ -244,13 +245,8 @@ def save(folder: Path, name: str, values: dict[str, Any]) -> None:
 
 def save_lines(folder: Path, name: str, lines: Iterable[str]) -> None:
     """Writes a file so that a kill leaves the old one or the new one, never half."""
-    part = folder / f".{name}.part"
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-        part.replace(folder / name)
-    except OSError as error:
-        raise DestinationError(f"{folder / name} cannot be written: {error.strerror}") from None
+    with whole_file(folder / name, DestinationError) as file:
+        file.writelines(f"{line}\n" for line in lines)
 
 
 @contextmanager

@@ -26,9 +26,8 @@ from numpy.typing import NDArray
 
 from stair_search.errors import UsageError
 from stair_search.tokens import TokenWeights
+from stair_search.toml import is_texts, read_toml
 from stair_search.vocabulary import Vocabulary
-
-from .toml import is_texts, read_toml
 
 KEPT_AS = "policy.toml"
 """In a job's folder: what is in force there."""

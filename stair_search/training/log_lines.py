@@ -7,6 +7,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from stair_search.errors import TrainingError
+from stair_search.files import whole_file
+
 SAID = ("terms/", "active_tokens/", "validation/text_to_image", "validation/image_to_text")
 
 
@@ -72,7 +75,6 @@ def cut_log(file: Path, step: int) -> float:
                 seconds = float(found["seconds"])
         except (ValueError, KeyError):
             break
-    part = file.with_suffix(".part")
-    part.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    part.replace(file)
+    with whole_file(file, TrainingError) as out:
+        out.writelines(f"{line}\n" for line in kept)
     return seconds

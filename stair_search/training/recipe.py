@@ -24,6 +24,7 @@ from typing import Any, Literal
 from stair_search.errors import ModelError, UsageError
 from stair_search.models.config import HeadConfig, TableConfig, TowerConfig, from_dict, to_dict
 from stair_search.pixels import Resize
+from stair_search.toml import read_toml
 
 SHIPPED = Path(__file__).parent / "recipes"
 
@@ -306,10 +307,7 @@ def _table(name: str, above: tuple[str, ...]) -> dict[str, Any]:
     file = SHIPPED / f"{name}.toml" if name in shipped() else Path(name)
     if not file.is_file():
         raise UsageError(f"no recipe {name!r}: give a TOML file or one of {', '.join(shipped())}")
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"recipe {file} cannot be read: {error}") from None
+    table = read_toml(file)
     table.setdefault("name", file.stem)
     base = table.pop("extends", None)
     if base is None:

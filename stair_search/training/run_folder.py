@@ -21,7 +21,8 @@ from typing import Any
 import filelock
 
 from stair_search import __version__
-from stair_search.errors import ModelError, UsageError
+from stair_search.errors import ModelError, TrainingError, UsageError
+from stair_search.files import write_json
 from stair_search.models.config import from_dict
 
 from .data import Data
@@ -29,7 +30,6 @@ from .log_lines import flat
 from .processes import is_first, world_size
 from .recipe import PLACES, Recipe, Stage
 from .views import check_view
-from .whole_file import write_json
 
 SHOWN = 5
 OWN_FILES = {"run.lock", "run.json", ".run.json.part"}
@@ -141,7 +141,7 @@ def note(recipe: Recipe, data: Data, run: Path) -> None:
         "versions": {"stair-search": __version__}
         | {name: metadata.version(name) for name in LIBRARIES},
     }
-    write_json(run / "run.json", about)
+    write_json(run / "run.json", about, TrainingError)
 
 
 def _made_from(recipe: Recipe) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from stair_search.errors import TrainingError
+from stair_search.files import write_json
 from stair_search.models.dual_encoder import DualEncoder
 from stair_search.models.files import default_card, from_pretrained, save_pretrained
 
@@ -26,7 +28,6 @@ from .teachers import load_teachers
 from .trainer import StageTrainer
 from .views import OpenPhoto
 from .watch import Validator
-from .whole_file import write_json
 
 Tell = Callable[[str], None]
 
@@ -88,7 +89,7 @@ class StageRun:
         if is_first():
             save_pretrained(model.eval(), self.folder / "model", self._card(about, model))
             # before the checkpoints go: what dies between the two has a stage that is complete
-            write_json(self.folder / "stage.json", about)
+            write_json(self.folder / "stage.json", about, TrainingError)
             remove_checkpoints(self.folder)
         wait_for_all()
         return about

@@ -67,7 +67,7 @@ def test_the_environment_lies_over_the_file(
         ("['index create']\nshard = 3", "did you mean 'shards'"),
         ("password = 'hunter2'", "from the environment only"),
         ("url = 'https://me:hunter2@host'", "put the URL into STAIR_SEARCH_URL"),
-        ("not toml", "is not TOML"),
+        ("not toml", "cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_refused(cli: Run, here: Path, text: str, told: str) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 from stair_search import __version__
 from stair_search.encoders.folder import sha256
-from stair_search.errors import ModelError, UsageError
+from stair_search.errors import ModelError, TrainingError, UsageError
+from stair_search.files import write_json
 from stair_search.models.config import from_dict
 
 from ..recipe import Recipe
 from ..report.page import minutes
-from ..whole_file import write_json
 from .choices import Choice, Cost, Machine, Unfreeze, Wish
 from .pairs import Prepared, write_left_out, write_pairs
 
@@ -165,4 +165,4 @@ def begin(options: Options, planned: Plan) -> None:
         "pairs_sha256": sha256(options.pairs),
         "plan": planned.to_dict() | {"recipes": [recipe.to_dict() for recipe in planned.recipes]},
     }
-    write_json(out / MARKER, told)
+    write_json(out / MARKER, told, TrainingError)

@@ -17,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from stair_search.errors import UsageError
+from stair_search.errors import TrainingError, UsageError
 from stair_search.evaluation.pairs import Row, read_rows
-
-from ..whole_file import write_csv
+from stair_search.files import write_csv
 
 LEAST_PHOTOS = 12
 """Below it there is nothing to measure with, and no batch that would teach anything."""
@@ -107,12 +106,12 @@ def prepare(
 
 def write_pairs(pairs: Iterable[Pair], file: Path) -> None:
     """A CSV image,caption,split; whole or not at all."""
-    write_csv(file, ("image", "caption", "split"), pairs)
+    write_csv(file, ("image", "caption", "split"), pairs, TrainingError)
 
 
 def write_left_out(left_out: Sequence[LeftOut], file: Path) -> None:
     """A CSV place,image,reason."""
-    write_csv(file, LeftOut._fields, left_out)
+    write_csv(file, LeftOut._fields, left_out, TrainingError)
 
 
 def summary(left_out: Sequence[LeftOut]) -> list[str]:

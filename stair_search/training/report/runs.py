@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from stair_search.errors import TrainingError, UsageError
 from stair_search.evaluation.encode import Decode
 from stair_search.evaluation.nouns import nouns_of
 from stair_search.evaluation.pairs import Pairs
+from stair_search.files import whole_file
 from stair_search.models.config import from_dict
 
 from ..features import default_cache
@@ -87,18 +87,13 @@ def save(report: Report, folder: Path) -> None:
     """report.json, then report.html; each whole or not at all, else raises TrainingError."""
     told = json.dumps(report.to_dict(), ensure_ascii=False, allow_nan=False, indent=1)
     for name, text in (("report.json", told), ("report.html", page(report))):
-        beside = folder / f".{name}.part"
-        # A file's name may hold bytes that are no UTF-8; \udcff is what JSON calls them too.
-        data = text.encode("utf-8", "backslashreplace")
         try:
-            beside.write_bytes(data)
-            beside.replace(folder / name)
-        except OSError as error:
-            with suppress(OSError):
-                beside.unlink()
+            with whole_file(folder / name, TrainingError) as out:
+                out.write(text)
+        except TrainingError as error:
             raise TrainingError(
-                f"{folder / name} cannot be written ({error.strerror}): the models are whole; free "
-                "some space and run the same command again, which writes the report alone"
+                f"{error}; the models are whole: free some space and run the same command again, "
+                "which writes the report alone"
             ) from None
 
 

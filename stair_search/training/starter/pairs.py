@@ -6,7 +6,8 @@ import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..whole_file import write_csv
+from stair_search.errors import TrainingError
+from stair_search.files import write_csv
 
 DATA_SETS = ("flickr8k", "coco-captions")
 
@@ -24,5 +25,5 @@ def write_pairs(data: Path, file: Path, names: Sequence[str] = DATA_SETS) -> Pat
                 for row in csv.DictReader(lines):
                     yield f"{name}/images/{row['image']}", row["caption"], row["split"]
 
-    write_csv(file, ("image", "caption", "split"), rows())
+    write_csv(file, ("image", "caption", "split"), rows(), TrainingError)
     return file

@@ -202,6 +202,6 @@ def test_a_name_in_odd_bytes_can_be_told(tmp_path: Path, package_photos: list[Pa
 def test_a_report_that_cannot_be_written_says_what_is_whole(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", "stair", ["1-masked"])
     (run / "report.html").mkdir()
-    with pytest.raises(TrainingError, match=r"report\.html cannot be written .*models are whole"):
+    with pytest.raises(TrainingError, match=r"report\.html cannot be written: .*models are whole"):
         write_report(run, None, decode)
     assert not list(run.glob(".report*"))

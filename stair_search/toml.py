@@ -1,4 +1,4 @@
-"""The files that people write for a job."""
+"""The files that people write for us."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     """A TOML file's table. Raises UsageError."""
     try:
         return tomllib.loads(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
 
 
