@@ -1,16 +1,19 @@
 """Photos per second of a whole `ingest` against its slowest stage alone, interleaved in one run.
 
-    python -m benchmarks.ingest --case encode|bulk|decode [--photos N] [--rounds 2]
+    python -m benchmarks.ingest --case encode|bulk|files|decode [--photos N] [--rounds 2]
                                 [--executor local|ray] [--url URL] [--model M]
 
 encode: the COCO photos of ../shared/data and the starter. Alone: `encode_images` on 512 photos that
 were decoded before, in two ways: one caller and an encoder that uses all CPUs ("one"), a caller a
 CPU and an encoder that uses one ("many", as ingest does).
 
-bulk: 100,000 photos of a few pixels, whose tokens are ready-made, as the starter makes them. Alone:
-the same documents by opensearch-py's parallel_bulk, in the same kind of request (upsert), into an
-index with the same settings, none of them read, hashed or encoded; its threads and chunks are those
-that were quickest on a tenth of them.
+bulk: 100,000 photos whose tokens are ready-made, as the starter makes them: their files are found
+and looked at, but reading, decoding and encoding are stand-ins that cost next to nothing (on Ray
+files of a few pixels are read). Alone: the same documents by opensearch-py's parallel_bulk, in the
+same kind of request (upsert), into an index with the same settings; its threads and chunks are
+those that were quickest on a tenth of them.
+
+files: the same photos, their files of a few pixels read, hashed and decoded, against the same.
 
 decode: JPEGs of 12 megapixels, some 4 MB each. Alone: `prepare` in a thread a CPU.
 
@@ -30,7 +33,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,12 +60,15 @@ Alone = Callable[[], float]
 
 
 class Case(NamedTuple):
-    """What goes in, and the ways in which its slowest stage can be had alone."""
+    """What goes in, the ways in which its slowest stage can be had alone, and what an ingest of it
+    runs in.
+    """
 
     data: str
     source: tuple[str, ...]
     encoder: Encoder
     alone: dict[str, Alone]
+    within: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
 def main() -> None:
@@ -95,7 +101,8 @@ def one_round(case: Case, given: argparse.Namespace, engine: Engine, home: Path)
             folder=home,
         )
         used = time.process_time()
-        report = jobs.ingest(settings, engine, case.encoder)
+        with case.within():
+            report = jobs.ingest(settings, engine, case.encoder)
         used = time.process_time() - used
     after = {name: alone() for name, alone in case.alone.items()}
     means = {name: statistics.mean([before[name], after[name]]) for name in before}
@@ -147,11 +154,16 @@ def encode_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case
 
 
 def bulk_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case:
+    case = files_case(given, engine, folder)
+    return case if given.executor == "ray" else case._replace(within=jobs.ready_made)
+
+
+def files_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case:
     count = given.photos or 100_000
     table = jobs.table()
     way = raw.best(engine, table, max(2_000, count // 10))
     return Case(
-        f"{count:,} photos of {jobs.SIDE} pixels a side; alone: {way}",
+        f"{count:,} photos; alone: {way.threads} threads, {way.chunk} documents a request",
         (str(jobs.number_photos(folder / "photos", count)),),
         table,
         {"client": lambda: raw.written(engine, table, count, way)},
@@ -197,6 +209,7 @@ def encoded(encoder: Encoder, callers: int, batches: list[NDArray[np.uint8]]) ->
 CASES: dict[str, Callable[[argparse.Namespace, Engine, Path], Case]] = {
     "encode": encode_case,
     "bulk": bulk_case,
+    "files": files_case,
     "decode": decode_case,
 }
 

@@ -84,7 +84,7 @@ class JobSettings:
     compile: bool = False
     encode_batch: int | None = None
     decode_threads: int | None = None
-    bulk_documents: int = 128
+    bulk_documents: int = 256
     bulk_bytes: int = 5 * 2**20
     bulk_requests: int = 4
     documents_per_second: float | None = None

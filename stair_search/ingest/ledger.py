@@ -122,6 +122,8 @@ class Ledger:
             raise DestinationError(f"the ledger {self._place} cannot be opened: {error}") from None
         self._lock = threading.Lock()
         self.run = int(self.about("run") or 0) + 1
+        (some,) = self._db.execute("SELECT EXISTS (SELECT 1 FROM photos)").fetchone()
+        self._empty = not some
 
     def close(self) -> None:
         self._db.close()
@@ -166,17 +168,19 @@ class Ledger:
         None at the first time. Else the URI of the first, another photo's where two share an id.
         """
         with self._lock:
-            if self._db.execute("SELECT 1 FROM seen_uri WHERE uri = ?", (photo.uri,)).fetchone():
+            add = "INSERT OR IGNORE INTO"
+            if not self._db.execute(f"{add} seen_uri VALUES (?)", (photo.uri,)).rowcount:
                 return photo.uri
-            self._db.execute("INSERT INTO seen_uri VALUES (?)", (photo.uri,))
+            pair = (photo.id, photo.uri)
+            if self._db.execute(f"{add} seen_id VALUES (?, ?)", pair).rowcount:
+                return None
             first = self._db.execute("SELECT uri FROM seen_id WHERE id = ?", (photo.id,)).fetchone()
-            if first:
-                return str(first[0])
-            self._db.execute("INSERT INTO seen_id VALUES (?, ?)", (photo.id, photo.uri))
-        return None
+        return str(first[0])
 
     def entry(self, id: str) -> Entry | None:
-        """What is known of a photo."""
+        """What is known of a photo from before this run."""
+        if self._empty:
+            return None
         with self._lock:
             row = self._db.execute(
                 "SELECT state, version, content_hash, columns_hash, model, routing, names "
