@@ -96,7 +96,7 @@ def ingest(settings: JobSettings, engine: Engine, encoder: Encoder) -> Report:
 # --- photos that are numbers, and their ready-made tokens -----------------------------------------
 
 SIDE = 4
-DIFFERENT = 256
+DIFFERENT = 64
 GRAIN = 6.0
 
 

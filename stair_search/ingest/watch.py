@@ -24,7 +24,7 @@ BUSY = 0.8
 """A stage that is busy for so much of the time limits the others."""
 
 REMEDIES = {
-    "find": "photos in tar shards or lists are found more quickly than in folders",
+    "find": "a quicker disk for the photos would help",
     "decode": "more CPUs would help, or smaller photos",
     "encode": "more CPUs or a GPU would help, or more machines (--executor ray)",
     "bulk": "the engine takes no more",

@@ -20,7 +20,7 @@ from tests.conftest import Engines
 from tests.ingest.conftest import Job, MakeJob, counts, make_photo
 from tests.ingest.proxy import proxy_to
 from tests.ingest.standin import ColourEncoder
-from tests.ingest.test_kill import bound_of, start
+from tests.ingest.killing import bound_of, start
 
 pytestmark = pytest.mark.engines
 
