@@ -76,6 +76,8 @@ def command(photos: str | None, out: Path, model: str, show: bool) -> None:
         report = run(job, engine, progress=progress.of_ingest)
     for line in lines(report):
         note(line)
+    if not report.seen:
+        raise UsageError(f"{photos or 'the packages'}: no photo is there")
     held = dict(_held(engine, index))
     if not held:
         raise UsageError(f"{photos or 'the packages'}: no photo could be read, see {report.job}")

@@ -26,6 +26,7 @@ stair-search ingest holidays/ cat.jpg --captions captions.csv --index holidays
 stair-search ingest shards/ list.ndjson --columns columns.toml --allow-host '*.example.org'
 stair-search ingest photos.csv --url https://search.example.org:9200 --executor ray
 stair-search ingest ~/Pictures --dry-run
+stair-search ingest ~/Pictures --delete-missing
 """
 
 
@@ -142,6 +143,18 @@ stair-search ingest ~/Pictures --dry-run
     help="An ingest pipeline of the cluster through which each document goes.",
 )
 @click.option(
+    "--delete-missing",
+    is_flag=True,
+    help="Delete documents of this job whose photos are in its sources no more; with --dry-run, "
+    "tell which.",
+)
+@click.option(
+    "--max-delete",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Delete no more than N missing photos.  [default: half, and none where a source is empty]",
+)
+@click.option(
     "--metrics",
     metavar="[HOST:]PORT",
     help="Serve Prometheus metrics while it runs; to this machine alone unless HOST says more.",
@@ -173,6 +186,8 @@ def command(
     documents_per_second: float | None,
     load_settings: bool,
     pipeline: str | None,
+    delete_missing: bool,
+    max_delete: int | None,
     metrics: str | None,
     fields: Fields,
     dry_run: bool,
@@ -215,6 +230,8 @@ def command(
         documents_per_second=documents_per_second,
         load_settings=load_settings,
         pipeline=pipeline,
+        delete_missing=delete_missing,
+        max_delete=max_delete,
         metrics=metrics,
         dry_run=dry_run,
     )
@@ -244,11 +261,13 @@ def tell(ctx: click.Context, report: Report, format: Format, dry_run: bool = Fal
 
 def lines(report: Report, dry_run: bool = False) -> Iterator[str]:
     """A report as people read it."""
+    to_be = "to be " if dry_run else ""
     rate = "" if dry_run else f" ({report.images_per_second:.1f}/s)"
     yield (
         f"{report.seen} photos in {report.seconds:.1f} s: {report.indexed} "
-        f"{'to be ' if dry_run else ''}indexed{rate}, {report.unchanged} unchanged, "
+        f"{to_be}indexed{rate}, {report.unchanged} unchanged, "
         f"{report.failed} failed"
+        + ("" if report.deleted is None else f", {report.deleted} {to_be}deleted")
     )
     if report.bottleneck:
         yield f"bottleneck: {one_line(report.bottleneck)}"

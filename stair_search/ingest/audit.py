@@ -9,11 +9,12 @@ from typing import NamedTuple
 from stair_search.engines.base import Engine
 from stair_search.errors import UsageError
 from stair_search.queries import Bool, HasToken
-from stair_search.vocabulary import escape
+from stair_search.vocabulary import Vocabulary, escape
 
 from . import job as jobs
+from .encoder import load
 from .index import must_be_own
-from .policy import KEPT_AS, forbidden
+from .policy import KEPT_AS, check_known, forbidden
 from .takedown import refresh
 
 
@@ -27,11 +28,17 @@ class Holder(NamedTuple):
     reason: str | None
 
 
-def audit(folder: Path, engine: Engine, tokens: tuple[str, ...] = ()) -> Iterator[Holder]:
-    """The documents of a job's index that hold these tokens; those that its policy forbids where
-    none is given.
+def audit(
+    folder: Path,
+    engine: Engine,
+    tokens: tuple[str, ...] = (),
+    vocabulary: Vocabulary | None = None,
+) -> Iterator[Holder]:
+    """The documents of a job's index, whoever wrote them, that hold these tokens; those that the
+    job's policy forbids where none is given. vocabulary: that of the job's model if None.
 
-    Raises UsageError where there is nothing to look for, DestinationError where the index is gone.
+    Raises UsageError where there is nothing to look for or a token is none of the model's,
+    DestinationError where the index is gone.
     """
     past = jobs.load(folder)
     settings, fields = past.settings, past.settings.fields
@@ -41,6 +48,7 @@ def audit(folder: Path, engine: Engine, tokens: tuple[str, ...] = ()) -> Iterato
     wanted = tokens or tuple(reasons)
     if not wanted:
         raise UsageError(f"the policy of {past.folder} forbids nothing: name a --token")
+    check_known(wanted, vocabulary or load(settings.model).vocabulary, "--token")
     refresh(engine, settings.index)
     for token in wanted:
         for model in engine.models(settings.index, fields.token):

@@ -11,8 +11,9 @@ from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.mappings import differences, index_body
 
 from .encoder import Encoder
-from .job import JobSettings, place
+from .job import JobSettings, jobs, place
 from .ledger import Ledger
+from .policy import KEPT_AS
 
 
 def must_be_own(home: Path, own: JobSettings, engine: Engine, url: str, index: str) -> None:
@@ -35,6 +36,25 @@ def must_be_own(home: Path, own: JobSettings, engine: Engine, url: str, index: s
         )
 
 
+def policy_beside(job: JobSettings) -> str | None:
+    """A line on a job that writes to the same index by a policy that this job lacks, if there is
+    one: an index takes what any job writes.
+    """
+    own = job.policy.read_text("utf-8") if job.policy else ""
+    for past in jobs():
+        kept, told = past.folder / KEPT_AS, past.settings
+        same = (place(told.url), told.index) == (place(job.url), job.index)
+        if past.folder == job.home or not same or not kept.exists():
+            continue
+        if kept.read_text("utf-8").strip() not in ("", own.strip()):
+            return (
+                f"job {past.folder} writes to index {job.index!r} by a policy that this job lacks: "
+                f"--policy {kept} takes it over, `job audit --job {past.folder}` lists what it "
+                "forbids"
+            )
+    return None
+
+
 def make_ready(
     engine: Engine,
     job: JobSettings,
@@ -42,8 +62,8 @@ def make_ready(
     types: Mapping[str, str],
     declared: Mapping[str, str],
     routed: bool = False,
-) -> str | None:
-    """Makes a missing index (not in a dry run); a line to be shown, None where it was there.
+) -> tuple[bool, str | None]:
+    """Makes a missing index (not in a dry run). Whether it has, and a line to be shown.
 
     types: of the fields beside stair-search's own; declared: of those that the user has declared,
     which an index that is there must have so. routed: documents come with a routing.
@@ -55,10 +75,10 @@ def make_ready(
     where = f"index {job.index!r} in {engine.info.url}"
     if not engine.exists(job.index):
         if job.dry_run:
-            return f"{where} would be made"
+            return False, f"{where} would be made"
         try:
             engine.create(job.index, index_body(engine.info.product, job.fields, types))
-            return f"{where} made"
+            return True, f"{where} made"
         except DestinationError:
             if not engine.exists(job.index):  # else another job was quicker
                 raise
@@ -80,11 +100,11 @@ def make_ready(
             f"index, or the model that made this one"
         )
     if "," in engine.uuid(job.index):
-        return (
-            f"{place} is an alias of several: documents are written to {target!r}, also where "
+        return False, (
+            f"{where} is an alias of several: documents are written to {target!r}, also where "
             "another of them holds one of the same id"
         )
-    return None
+    return False, None
 
 
 def own_pipelines(engine: Engine, index: str) -> str | None:

@@ -59,6 +59,8 @@ class JobSettings:
     documents_per_second: written, at most. load_settings: change refresh interval and replicas
     while it is filled also of an index that the job has not made itself, see `load`.
     pipeline: an ingest pipeline of the cluster through which each document goes.
+    delete_missing: delete the documents of photos that vanished from the sources, see `missing`;
+    max_delete: so many at most, None asks for less than half.
     metrics: PORT or HOST:PORT at which Prometheus is told of the run.
     decode_threads: None is one a CPU. retry_seconds: how long a request that the engine does not
     take now (429, 502, 503, 504, no answer) is tried again before the run gives up.
@@ -90,6 +92,8 @@ class JobSettings:
     documents_per_second: float | None = None
     load_settings: bool = False
     pipeline: str | None = None
+    delete_missing: bool = False
+    max_delete: int | None = None
     metrics: str | None = None
     retry_seconds: float = 300.0
 
@@ -105,6 +109,8 @@ class JobSettings:
         rate = self.documents_per_second
         if rate is not None and not 0 < rate < math.inf:
             raise UsageError(f"documents per second must be a number over 0, not {rate:g}")
+        if self.max_delete is not None and not self.delete_missing:
+            raise UsageError("--max-delete goes with --delete-missing")
         for name in ("encode_batch", "bulk_documents", "bulk_bytes", "bulk_requests"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -178,6 +184,7 @@ class Report:
     bottleneck: the stage that limits, in words: "encode: busy 97 %; bulk idle 88 %: …".
     stages: {"decode": {"busy_seconds": 9.1, "items": 1997, "workers": 2, "busy": 0.4}, ...};
     "encode" also has "devices": ["cuda:0"], "precision": "bf16" and "batch": 64.
+    deleted: documents of missing photos, None where that was not asked for; not_deleted: why none.
     """
 
     job: str
@@ -189,14 +196,17 @@ class Report:
     images_per_second: float = 0.0
     bottleneck: str = ""
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
+    deleted: int | None = None
+    not_deleted: str | None = None
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 where photos failed."""
-        return 1 if self.failed else 0
+        """0, or 1 where photos failed or may not be deleted."""
+        return 1 if self.failed or self.not_deleted else 0
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without what was not asked for."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,19 +229,72 @@ class Ledger:
             "SELECT id, uri, reason FROM photos WHERE state = 'failed' ORDER BY id"
         )
 
-    def failures_not_met(self) -> list[tuple[str, str]]:
+    def failures_not_met(self) -> Iterator[tuple[str, str]]:
         """The photos (id, uri) that failed before and that this run has not come to."""
-        with self._lock:
-            return self._db.execute(
-                f"SELECT id, uri FROM photos WHERE state = 'failed' AND {_NOT_MET} ORDER BY id"
-            ).fetchall()
+        last = ""
+        while True:  # in pages: their new state is written meanwhile
+            with self._lock:
+                rows = self._db.execute(
+                    f"SELECT id, uri FROM photos WHERE id > ? AND state = 'failed' AND {_NOT_MET} "
+                    "ORDER BY id LIMIT 500",
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            yield from rows
 
-    def forget_gone(self) -> None:
-        """Drops failures that this run has not come to and that have no document to tell of."""
+    def forget_gone(self, *, written: bool) -> None:
+        """Drops failures that this run has not come to and that have no document to tell of.
+
+        written: also where there is one, which was to be written again.
+        """
+        which = "columns_hash" if written else "content_hash"
         with self._transaction():
             self._db.execute(
-                f"DELETE FROM photos WHERE state = 'failed' AND columns_hash IS NULL AND {_NOT_MET}"
+                f"DELETE FROM photos WHERE state = 'failed' AND {which} IS NULL AND {_NOT_MET}"
             )
+
+    def find_missing(self) -> tuple[int, int]:
+        """Looks for photos with a document that this run has not come to, nor to another id of the
+        same photo, which has failed. Answers how many there are, and of how many documents.
+        """
+        with self._lock:
+            self._db.execute(
+                "CREATE TEMP TABLE missing AS SELECT id FROM photos "
+                "WHERE content_hash IS NOT NULL AND id NOT IN (SELECT id FROM seen_id) "
+                "AND (uri NOT IN (SELECT uri FROM seen_uri) OR uri IN (SELECT uri FROM seen_id)) "
+                "AND uri NOT IN (SELECT uri FROM photos WHERE state = 'failed' AND run = ?)",
+                (self.run,),
+            )
+            (missing,) = self._db.execute("SELECT count(*) FROM missing").fetchone()
+            (documents,) = self._db.execute(
+                "SELECT count(*) FROM photos WHERE content_hash IS NOT NULL"
+            ).fetchone()
+        return missing, documents
+
+    def missing(self) -> Iterator[list[str]]:
+        """The ids that `find_missing` found, in pages."""
+        return self._pages("missing")
+
+    def _pages(self, table: str) -> Iterator[list[str]]:
+        """The ids of a temporary table; others may use the ledger between two pages."""
+        last = 0
+        while True:
+            with self._lock:
+                rows = self._db.execute(
+                    f"SELECT id, rowid FROM temp.{table} WHERE rowid > ? ORDER BY rowid LIMIT 500",
+                    (last,),
+                ).fetchall()
+            if not rows:
+                return
+            last = rows[-1][1]
+            yield [row[0] for row in rows]
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Drops rows."""
+        with self._transaction():
+            self._db.executemany("DELETE FROM photos WHERE id = ?", ((name,) for name in ids))
 
     def compare(
         self, found: Iterable[tuple[str, str | None, str | None, bool]]

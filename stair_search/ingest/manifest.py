@@ -215,6 +215,7 @@ class Manifest:
         )
         cells: dict[str, list[Any]] = {}
         uri = address = ""
+        misread = problem is not None  # so may be the name
         try:
             if problem is None and not name:
                 raise CellError("no image is named")
@@ -232,7 +233,7 @@ class Manifest:
             (
                 uri or f"{uri_of(self.path.absolute())}#line={line}",
                 printable(os.path.normpath(name)),
-                os.fsencode(address),
+                b"" if misread else os.fsencode(address),
                 given or None,
                 routing or None,
                 json.dumps(cells),

@@ -43,7 +43,9 @@ class Photo(NamedTuple):
 
     uri: names it in the index; of a member of a tar file, that of the file with the member's name
     as its fragment. columns: fields for its document (caption and the CSV's further columns).
-    problem: why it cannot be read, where the source already knows. routing: of its document.
+    problem: why it cannot be read, where the source already knows; its place has no address then
+    where photos may be hidden behind it that are not known: a folder, a tar file, a row of a list.
+    routing: of its document.
     """
 
     id: str

@@ -102,9 +102,14 @@ def _check(file: Path, only: Any, forbid: Any, bias: Any) -> None:
 
 
 def _ids(file: Path, tokens: Iterable[str], vocabulary: Vocabulary) -> list[int]:
+    check_known(tokens, vocabulary, str(file))
+    return [vocabulary.id(token) for token in tokens]
+
+
+def check_known(tokens: Iterable[str], vocabulary: Vocabulary, where: str) -> None:
+    """Raises UsageError for what is no token of the vocabulary. where: they were named."""
     for token in tokens:
         if token not in vocabulary:
             near = vocabulary.similar(token)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise UsageError(f"{file}: {token!r} is no token of the model{hint}")
-    return [vocabulary.id(token) for token in tokens]
+            raise UsageError(f"{where}: {token!r} is no token of the model{hint}")

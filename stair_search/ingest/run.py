@@ -18,11 +18,12 @@ from . import job as jobs
 from .bulk import Pace
 from .columns import Columns, read_columns
 from .encoder import Encoder, load
-from .index import make_ready, must_be_own, own_pipelines
+from .index import make_ready, must_be_own, own_pipelines, policy_beside
 from .job import JobSettings, Progress, Report
 from .kept_out import KeptOut
 from .ledger import Ledger
 from .load import loading
+from .missing import delete_missing
 from .photo import Result, State, Work
 from .pipe import Background
 from .plan import plan
@@ -119,18 +120,23 @@ def _run(
     if encoder is None:
         again = partial(load, job.model, precision=job.precision, compile=job.compile)
         encoder = again(job.device)
-    if not job.policy and (home / KEPT_AS).exists():
+    kept = home / KEPT_AS
+    if only_failed and kept.exists():
+        job = replace(job, policy=kept)  # what it was told may have changed since, or be gone
+    if not job.policy and kept.exists():
         raise UsageError(
-            f"job {home} has a policy: give --policy {home / KEPT_AS} to keep it, or an empty file "
+            f"job {home} has a policy: give --policy {kept} to keep it, or an empty file "
             "to give it up"
         )
     policy = read_policy(job.policy, encoder.vocabulary) if job.policy else Policy()
     if job.pipeline:
         engine.check_pipeline(job.index, job.pipeline)
-    made = not job.dry_run and not engine.exists(job.index)
+    if not engine.exists(job.index) and not any(True for _ in sources):
+        tell(Progress(notice=f"no photos in {', '.join(job.sources)}: no index is made"))
+        return Report(str(home))
     routed = columns.routing is not None
-    notice = make_ready(engine, job, encoder, sources.types, columns.types or {}, routed)
-    for line in filter(None, (notice, own_pipelines(engine, job.index))):
+    made, notice = make_ready(engine, job, encoder, sources.types, columns.types or {}, routed)
+    for line in filter(None, (notice, own_pipelines(engine, job.index), policy_beside(job))):
         tell(Progress(notice=line))
     if job.dry_run:
         there = (home / "ledger.db").exists()
@@ -141,15 +147,16 @@ def _run(
                 ledger = Ledger(None)  # a new index: all is to be written
             with closing(KeptOut(engine, job.index)) as kept_out:
                 return _dry_run(
-                    job, encoder, sources, ledger, reader, policy, kept_out, only_failed
-                )
+                    job, engine, encoder, sources, ledger, reader, policy, kept_out, tell,
+                    only_failed,
+                )  # fmt: skip
         finally:
             ledger.close()
     with jobs.locked(home):
         ledger = Ledger(home)
         try:
             jobs.save(home, "settings.json", job.to_dict())
-            if job.policy:
+            if job.policy and job.policy != kept:
                 jobs.save_lines(home, KEPT_AS, [job.policy.read_text("utf-8")])
             uuid = engine.uuid(job.index)
             ledger.begin(uuid)
@@ -161,11 +168,8 @@ def _run(
             )
             filling = job.load_settings or ledger.about("made") == uuid
 
-            def say(notice: str) -> None:
-                tell(Progress(notice=notice))
-
             with (
-                loading(engine, job.index, ledger, filling, say),
+                loading(engine, job.index, ledger, filling, _notices(tell)),
                 closing(KeptOut(engine, job.index)) as kept_out,
             ):
                 if ledger.about(SETTLED) is None:  # before its first run a job has written nothing
@@ -179,12 +183,14 @@ def _run(
 
 def _dry_run(
     job: JobSettings,
+    engine: Engine,
     encoder: Encoder,
     sources: Sources,
     ledger: Ledger,
     reader: Reader,
     policy: Policy,
     kept_out: KeptOut,
+    tell: Tell,
     only_failed: bool,
 ) -> Report:
     """Counts what would be done, by what the files' sizes and times tell. Reads no photo, and
@@ -205,7 +211,7 @@ def _dry_run(
     ):
         counts["indexed" if isinstance(item, Work) else item.state] += 1
     seconds = round(time.monotonic() - started, 3)
-    return Report(
+    report = Report(
         str(job.home),
         sum(counts.values()),
         counts["indexed"],
@@ -213,6 +219,9 @@ def _dry_run(
         counts["failed"],
         seconds,
     )
+    if job.delete_missing and not only_failed:
+        report = delete_missing(job, engine, ledger, sources, report, _notices(tell))
+    return report
 
 
 def _execute(
@@ -257,6 +266,9 @@ def _execute(
         tell(Progress(notice=f"{job.captions} names none of the photos that were found"))
     if not report.seen and not only_failed:
         tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
+    if job.delete_missing and not only_failed:
+        report = delete_missing(job, state.engine, state.ledger, sources, report, _notices(tell))
+        _leave(state, report)
     try:
         state.engine.refresh(job.index)
     except DestinationError as error:  # all is written; most engines show it soon by themselves
@@ -289,7 +301,8 @@ def _follow(
                 tell(watch.progress())
             except StopIteration:
                 if whole is not None and not interrupted:
-                    state.ledger.forget_gone()
+                    # what `delete_missing` is to find stays
+                    state.ledger.forget_gone(written=not job.delete_missing)
                 break
             except KeyboardInterrupt:
                 if interrupted:
@@ -305,13 +318,18 @@ def _follow(
         results.close()
         until.close()
         report = watch.report()
-        jobs.save(job.home, "report.json", report.to_dict())
-        told = (json.dumps(Failure(*row)._asdict()) for row in state.ledger.failures())
-        jobs.save_lines(job.home, "failures.ndjson", told)
+        _leave(state, report)
     if interrupted:
         raise KeyboardInterrupt
     tell(watch.progress())
     return report
+
+
+def _leave(state: Run, report: Report) -> None:
+    """Writes what a run leaves in its job's folder."""
+    jobs.save(state.job.home, "report.json", report.to_dict())
+    told = (json.dumps(Failure(*row)._asdict()) for row in state.ledger.failures())
+    jobs.save_lines(state.job.home, "failures.ndjson", told)
 
 
 def _executor(job: JobSettings) -> MakeExecutor:
@@ -327,3 +345,7 @@ def _executor(job: JobSettings) -> MakeExecutor:
 
 def _silent(_: Progress) -> None:
     pass
+
+
+def _notices(tell: Tell) -> Callable[[str], None]:
+    return lambda line: tell(Progress(notice=line))

@@ -46,6 +46,8 @@ class Sources:
     """Sources that were found to be there.
 
     types: field -> type of the further columns that they fill. lists, others: what they are.
+    unlisted, empty: after they have been gone through, the first thing of which it cannot be told
+    which photos it holds, and the sources that held none.
     Raises UsageError where one is missing or a list cannot be used.
     """
 
@@ -76,6 +78,8 @@ class Sources:
                 )
             else:
                 self.others.append(path)
+        self.unlisted: str | None = None
+        self.empty: list[Path] = []
         self._captions = Manifest(captions, fields, columns) if captions else None
         known = [*self.lists, *([self._captions] if self._captions else [])]
         self._check_named(known)
@@ -102,22 +106,30 @@ class Sources:
         return self._captions is not None and not self._captions.used
 
     def __iter__(self) -> Iterator[Photo]:
+        self.unlisted, self.empty = None, []
         column = self._columns.routing
-        for photo in self._found():
-            if column and not (photo.routing or photo.problem):
-                photo = photo._replace(problem=f"nothing stands in {column!r}, which routes it")
-            yield photo
+        for path, photos in self._each():
+            none = True
+            for photo in photos:
+                none = False
+                if photo.problem and not photo.place.address and not self.unlisted:
+                    self.unlisted = f"{photo.uri}: {photo.problem}"
+                if column and not (photo.routing or photo.problem):
+                    photo = photo._replace(problem=f"nothing stands in {column!r}, which routes it")
+                yield photo
+            if none:
+                self.empty.append(path)
 
-    def _found(self) -> Iterator[Photo]:
+    def _each(self) -> Iterator[tuple[Path, Iterator[Photo]]]:
         for manifest in self.lists:
-            yield from manifest.photos()
+            yield manifest.path, manifest.photos()
         for path in self.others:
             if path.is_dir():
-                yield from self._folder(path.resolve())
+                yield path, self._folder(path.resolve())
             elif shards.is_shard(path.name) and path.is_file():
-                yield from self._shard(path.resolve())
+                yield path, self._shard(path.resolve())
             else:
-                yield self._photo(path.resolve(), path.name)
+                yield path, iter([self._photo(path.resolve(), path.name)])
 
     def _folder(self, root: Path) -> Iterator[Photo]:
         entered: set[tuple[int, int]] = set()
@@ -183,4 +195,4 @@ def is_photo(path: Path, name: str) -> bool:
 
 def _unreadable(path: Path, error: OSError, what: str = "") -> Photo:
     uri = uri_of(path)
-    return Photo(id_of(uri), uri, Place(str(path)), {}, f"{what}cannot be read: {error.strerror}")
+    return Photo(id_of(uri), uri, Place(""), {}, f"{what}cannot be read: {error.strerror}")

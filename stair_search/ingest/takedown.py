@@ -90,12 +90,7 @@ def settle(
     """
     with closing(KeptOut(engine, index)) as kept:
         for ids, number in kept.since(int(ledger.about(SETTLED) or 0)):
-            for outcome in deleted(engine, index, ids, pace, retry_seconds):
-                if not outcome.gone:
-                    raise DestinationError(
-                        f"{engine.info.url}, index {index}: {outcome.id!r} was taken down and "
-                        f"cannot be deleted: {outcome.error}"
-                    )
+            delete_all(engine, index, ids, pace, retry_seconds)
             ledger.take_down(ids)
             ledger.note(SETTLED, str(number))
 
@@ -116,6 +111,18 @@ def deleted(
         engine, index, ids, pace=pace, retry_seconds=retry_seconds, stop=stop
     ):
         yield from outcomes
+
+
+def delete_all(
+    engine: Engine, index: str, ids: list[str], pace: bulk.Pace, retry_seconds: float
+) -> None:
+    """The same, where none may stay. Raises DestinationError."""
+    for outcome in deleted(engine, index, ids, pace, retry_seconds):
+        if not outcome.gone:
+            raise DestinationError(
+                f"{engine.info.url}, index {index}: {outcome.id!r} cannot be deleted: "
+                f"{outcome.error}"
+            )
 
 
 def refresh(engine: Engine, index: str) -> None:

@@ -115,6 +115,26 @@ def test_advice_on_stale_documents_is_what_helps(cli: Cli, folder: Path, tmp_pat
     assert cli("job", "verify").exit_code == 0
 
 
+def test_photos_that_are_gone(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (folder / "cut.jpg").unlink()
+    at = ["--url", f"sqlite:{tmp_path / 'stair.db'}", "--job", tmp_path / "job"]
+    assert cli("ingest", folder, *at).exit_code == 0
+    gone = sorted(folder.iterdir())[0]
+    gone.unlink()
+    dry = cli("ingest", folder, "--delete-missing", "--dry-run", *at)
+    assert ", 1 to be deleted\n" in dry.stdout
+    assert gone.name in dry.stderr
+    told = cli("ingest", folder, "--delete-missing", "--format", "json", *at)
+    assert json.loads(told.stdout)["deleted"] == 1
+    for photo in folder.iterdir():
+        photo.unlink()
+    left = cli("ingest", folder, "--delete-missing", *at)
+    assert (left.exit_code, "is it mounted?" in left.stderr) == (1, True)
+    assert cli("ingest", folder, "--max-delete", "9", *at).exit_code == 2
+    assert cli("ingest", folder, "--delete-missing", "--max-delete", "9", *at).exit_code == 0
+    assert json.loads(cli("job", "verify", "--format", "json", *at[2:]).stdout)["expected"] == 0
+
+
 def test_a_dry_run_writes_nothing(cli: Cli, folder: Path, tmp_path: Path) -> None:
     result = cli("ingest", folder, "--url", f"sqlite:{tmp_path / 'x.db'}", "--dry-run")
     assert result.exit_code in (0, 1), result.output
@@ -203,8 +223,9 @@ def test_a_service_that_is_stopped_keeps_what_is_encoded(
     command += ["--job", tmp_path / "job", "--url", f"sqlite:{tmp_path / 'x.db'}"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    while "encoded again" not in process.stderr.readline():
-        pass
+    for line in process.stderr:
+        if "encoded again" in line:
+            break
     time.sleep(1.5)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130

@@ -18,9 +18,9 @@ from stair_search.mappings import index_body
 from stair_search.tokens import TokenWeights
 from tests.conftest import Engines
 from tests.ingest.conftest import Job, MakeJob, counts, make_photo
+from tests.ingest.killing import bound_of, start
 from tests.ingest.proxy import proxy_to
 from tests.ingest.standin import ColourEncoder
-from tests.ingest.killing import bound_of, start
 
 pytestmark = pytest.mark.engines
 

@@ -9,12 +9,12 @@ import pytest
 
 from stair_search.engines import connect
 from stair_search.errors import UsageError
-from stair_search.ingest import verify
+from stair_search.ingest import retry, verify
 from stair_search.ingest.audit import audit
 from stair_search.ingest.policy import read_policy
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
-from tests.ingest.conftest import Job, MakeJob, counts
+from tests.ingest.conftest import Job, MakeJob, counts, make_photo
 
 WORDS = Vocabulary(["dog", "gun", "beach"])
 
@@ -48,14 +48,15 @@ def test_a_forbidden_token_is_in_no_document(job: Job, tmp_path: Path) -> None:
     before = tokens(job)
     strong = sorted(before)[0]
     (others,) = [set(before) - {strong}]
-    holders = list(audit(job.settings.home, job.engine, (strong,)))
+    words = job.encoder.vocabulary
+    holders = list(audit(job.settings.home, job.engine, (strong,), words))
     assert holders and all(one.reason is None and one.weight > 0 for one in holders)
     file = policy(tmp_path, f'[forbid]\n{strong} = "rule 12"\n[bias]\n{min(others)} = 2.0\n')
     assert counts(job(policy=file)) == (6, 0, 0)  # all are written again
     after = tokens(job)
     assert strong not in after and set(after) == others
     assert after[min(others)] == pytest.approx(2 * before[min(others)], rel=1e-6)
-    assert not list(audit(job.settings.home, job.engine))
+    assert not list(audit(job.settings.home, job.engine, vocabulary=words))
     assert all(strong not in d["stair_tokens"] for d in job.documents("stair_tokens").values())
     assert verify(job.settings.home, job.engine).equal
     assert counts(job(policy=file)) == (0, 6, 0)
@@ -72,11 +73,55 @@ def test_what_was_written_before_is_found_with_the_reason(job: Job, tmp_path: Pa
     job()
     token = sorted(tokens(job))[0]
     (job.settings.home / "policy.toml").write_text(f'[forbid]\n{token} = "rule 12"\n')
-    found = list(audit(job.settings.home, job.engine))
+    found = list(audit(job.settings.home, job.engine, vocabulary=job.encoder.vocabulary))
     assert {one.reason for one in found} == {"rule 12"}
     documents = job.documents("stair").items()
     holding = [name for name, document in documents if token in document["stair"][0]]
     assert sorted(one.id for one in found) == sorted(holding)
+
+
+def test_a_token_that_is_none_gives_no_reassurance(photos: Path, make_job: MakeJob) -> None:
+    job = make_job(photos)
+    job()
+    words = job.encoder.vocabulary
+    with pytest.raises(UsageError, match="--token: 'redd1' is no token of the model; did you mean"):
+        list(audit(job.settings.home, job.engine, ("redd1",), words))
+    with pytest.raises(UsageError, match="--token: 'zzqx' is no token"):  # of the job's own model
+        list(audit(job.settings.home, job.engine, ("zzqx",)))
+
+
+def test_retry_goes_by_the_policy_that_the_job_keeps(
+    photos: Path, make_job: MakeJob, tmp_path: Path
+) -> None:
+    (photos / "0.jpg").write_bytes(b"no photo")
+    job = make_job(photos)
+    file = policy(tmp_path, '[forbid]\ngreen0 = "rule 12"\n')
+    assert counts(job(policy=file)) == (5, 0, 1)
+    file.unlink()
+    make_photo(photos / "0.jpg")
+    home = job.settings.home
+    kept = (home / "policy.toml").read_text()
+    assert counts(retry(home, job.engine, encoder=job.encoder)) == (1, 0, 0)
+    assert "green0" not in tokens(job)
+    assert (home / "policy.toml").read_text() == kept
+
+
+def test_a_job_without_the_policy_of_another_is_told(
+    photos: Path, make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    file = policy(tmp_path, '[forbid]\ngreen0 = "rule 12"\n')
+    first = make_job(photos, folder=None)
+    first(policy=file)
+    assert not any("--policy" in notice for notice in first.notices)
+    other = make_job(photos / "0.jpg", folder=None)
+    other(dry_run=True)
+    assert any(f"--policy {first.settings.home}" in notice for notice in other.notices)
+    other(policy=file)
+    assert not any("--policy" in notice for notice in other.notices)
+    elsewhere = make_job(photos / "0.jpg", folder=None, index="others")
+    elsewhere()
+    assert not any("--policy" in notice for notice in elsewhere.notices)
 
 
 def test_nothing_to_look_for(photos: Path, make_job: MakeJob) -> None:

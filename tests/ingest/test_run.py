@@ -20,7 +20,7 @@ from stair_search.engines.base import Document, Engine, RequestError
 from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.fields import Fields
 from stair_search.ingest import JobSettings, Progress, failures, jobs, retry, run, verify
-from stair_search.ingest.index import must_be_own
+from stair_search.ingest.index import make_ready, must_be_own
 from stair_search.ingest.job import load, locked
 from stair_search.ingest.ledger import Ledger
 from stair_search.ingest.photo import Photo, Place, Result, uri_of
@@ -202,7 +202,9 @@ class TestResume:
         csv = write(tmp_path / "c.csv", "image,caption")
         job = make_job(tmp_path / "empty", csv)
         assert counts(job()) == (0, 0, 0)
-        assert job.notices[-1].startswith("no photos in ")
+        assert job.notices == [f"no photos in {tmp_path / 'empty'}, {csv}: no index is made"]
+        assert not job.engine.exists("photos")
+        assert not job.settings.home.exists()
 
     def test_captions_of_other_photos(self, photos: Path, make_job: MakeJob) -> None:
         csv = write(photos / "c.csv", "image,caption", "elsewhere.jpg,red")
@@ -258,6 +260,18 @@ class TestFolder:
         assert past.settings == replace(job.settings, folder=home)
         assert past.report is not None
         assert past.report.indexed == 6
+
+    def test_of_two_jobs_that_race_one_has_made_the_index(
+        self, photos: Path, make_job: MakeJob, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = make_job(photos)
+        exists = engine.exists
+        answers = iter([False])  # as it was when this one looked
+        engine.create("photos", index_body("sqlite"))
+        monkeypatch.setattr(engine, "exists", lambda name: next(answers, None) or exists(name))
+        assert make_ready(engine, job.settings, job.encoder, {}, {}) == (False, None)
+        made = make_ready(engine, replace(job.settings, index="other"), job.encoder, {}, {})
+        assert made[0]
 
     def test_a_job_that_runs_is_left_alone(self, photos: Path, make_job: MakeJob) -> None:
         job = make_job(photos)

@@ -26,7 +26,7 @@ photos, shut = sys.argv[1:]
 if os.geteuid() == 0:  # root may enter everything
     os.seteuid(65534)
 for photo in Sources([photos], None, Fields()):
-    print(os.path.relpath(photo.place.address, photos), photo.problem)
+    print(photo.uri.partition("photos/")[2], photo.problem)
 try:
     Sources([shut], None, Fields())
 except UsageError as error:
