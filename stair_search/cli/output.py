@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import click
@@ -46,6 +47,36 @@ def emit(
             value = value[rows]
         for item in value if isinstance(value, list) else [value]:
             click.echo(to_json(item))
+
+
+def emit_long(
+    format: Format, value: Mapping[str, int | Iterable[str]], table: Callable[[], Iterable[str]]
+) -> None:
+    """`emit` of one object whose lists may be longer than memory: written piece by piece."""
+    if format == "table":
+        emit(format, value, table)
+        return
+    pretty = format == "json"
+    for piece in _pieces(value, *((",", "\n  ", "\n    ", "\n") if pretty else (", ", "", "", ""))):
+        sys.stdout.write(piece)
+    sys.stdout.write("\n")
+
+
+def _pieces(
+    value: Mapping[str, int | Iterable[str]], comma: str, key: str, item: str, end: str
+) -> Iterator[str]:
+    """JSON as `to_json` has it. key, item, end: what stands before each key, item, and the end."""
+    for place, (name, held) in enumerate(value.items()):
+        yield f"{comma if place else '{'}{key}{to_json(name)}: "
+        if isinstance(held, int):
+            yield to_json(held)
+            continue
+        some = False
+        for one in held:
+            yield f"{comma if some else '['}{item}{to_json(one)}"
+            some = True
+        yield f"{key}]" if some else "[]"
+    yield f"{end}}}"
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -7,6 +7,7 @@ A job is one set of sources that goes into one index with one model. Its folder 
     ledger.db       one row a photo, see `ledger`
     report.json     what the last run did, see `Report`
     failures.ndjson the photos that failed in it, a line each: {"id", "uri", "reason"}
+    missing.ndjson, stale.ndjson    what the last `verify` found, an id a line
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from stair_search.encoders.device import Precision
 
 Executor = Literal["local", "ray"]
+RunState = Literal["running", "done", "with failures", "ended early"]
 
 _log = logging.getLogger(__name__)
 
@@ -185,6 +187,7 @@ class Report:
     stages: {"decode": {"busy_seconds": 9.1, "items": 1997, "workers": 2, "busy": 0.4}, ...};
     "encode" also has "devices": ["cuda:0"], "precision": "bf16" and "batch": 64.
     deleted: documents of missing photos, None where that was not asked for; not_deleted: why none.
+    ended_early: True where an error or an interrupt has ended it.
     """
 
     job: str
@@ -198,6 +201,7 @@ class Report:
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleted: int | None = None
     not_deleted: str | None = None
+    ended_early: bool | None = None
 
     @property
     def exit_code(self) -> int:
@@ -211,11 +215,16 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class PastJob:
-    """A job's folder with what it was told and its last report (None: it never came to an end)."""
+    """A job's folder with what it was told and its last report (None: it never came to an end).
+
+    began: its last run, as a time of the clock; state: what became of it.
+    """
 
     folder: Path
     settings: JobSettings
     report: Report | None
+    began: float
+    state: RunState
 
 
 def jobs_folder() -> Path:
@@ -228,24 +237,46 @@ def jobs(folder: Path | None = None) -> list[PastJob]:
     found = []
     for path in (folder or jobs_folder()).glob("*/settings.json"):
         try:
-            found.append((path.stat().st_mtime, load(path.parent)))
-        except (OSError, UsageError) as error:
+            found.append(load(path.parent))
+        except UsageError as error:
             _log.warning("passed over: %s", error)
-    return [past for _, past in sorted(found, key=lambda one: one[0])]
+    return sorted(found, key=lambda past: past.began)
 
 
 def load(folder: Path) -> PastJob:
     """Reads a job's folder. Raises UsageError where it is none."""
     folder = folder.absolute()
     try:
+        began = (folder / "settings.json").stat().st_mtime
         settings = JobSettings.from_dict(json.loads((folder / "settings.json").read_text("utf-8")))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(f"{folder} is no job's folder: {error}") from None
     try:
         report = Report(**_known(Report, json.loads((folder / "report.json").read_text("utf-8"))))
+        ended = (folder / "report.json").stat().st_mtime
     except (OSError, ValueError, TypeError, AttributeError):
-        report = None
-    return PastJob(folder, settings, report)
+        report, ended = None, 0
+    return PastJob(folder, settings, report, began, _state(folder, report, ended < began))
+
+
+def _state(folder: Path, report: Report | None, killed: bool) -> RunState:
+    if _running(folder):
+        return "running"
+    if report is None or killed or report.ended_early:
+        return "ended early"
+    return "with failures" if report.exit_code else "done"
+
+
+def _running(folder: Path) -> bool:
+    if not (folder / "lock").exists():
+        return False
+    try:
+        with filelock.FileLock(folder / "lock", timeout=0):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:  # another user's
+        return False
 
 
 def save(folder: Path, name: str, values: dict[str, Any]) -> None:
@@ -262,7 +293,7 @@ def save_lines(folder: Path, name: str, lines: Iterable[str]) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Makes the job's folder and holds it for this process; the lock ends with the process."""
-    lock = filelock.FileLock(folder / "lock", timeout=0)
+    lock = filelock.FileLock(folder / "lock", timeout=0.2)  # `_running` holds it for an instant
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()

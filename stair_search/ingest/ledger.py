@@ -17,8 +17,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stair_search.errors import DestinationError, UsageError
 
@@ -62,6 +63,18 @@ INSERT INTO photos(id, uri, state, reason, run, at) VALUES (:id, :uri, :state, :
 ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = :reason, run = :run, at = :at
 """
 
+_DIFFERING = """
+CREATE INDEX temp.found_in_order ON found(id, hash, model, own);
+CREATE TEMP TABLE missing AS SELECT id FROM photos
+  WHERE content_hash IS NOT NULL AND NOT EXISTS (SELECT 1 FROM found WHERE found.id = photos.id)
+  ORDER BY id;
+CREATE TEMP TABLE stale AS SELECT DISTINCT id, state IS NOT NULL AS known
+  FROM found INDEXED BY found_in_order LEFT JOIN photos USING (id)
+  WHERE CASE WHEN state IS NULL THEN own
+    ELSE hash IS NOT content_hash OR found.model IS NOT photos.model END
+  ORDER BY id;
+"""
+
 _NOT_MET = "id NOT IN (SELECT id FROM seen_id) AND uri NOT IN (SELECT uri FROM seen_uri)"
 
 _STATEMENTS: dict[State, str] = {
@@ -81,6 +94,17 @@ class Entry(NamedTuple):
     model: str | None
     routing: str | None
     names: tuple[str, ...]
+
+
+class Compared(NamedTuple):
+    """expected: rows that tell of a document; missing: those of them without one; stale: documents
+    that are not as their row tells, or that are the job's own and have none; known: those with one.
+    """
+
+    expected: int
+    missing: int
+    stale: int
+    known: int
 
 
 class Ledger:
@@ -296,35 +320,28 @@ class Ledger:
         with self._transaction():
             self._db.executemany("DELETE FROM photos WHERE id = ?", ((name,) for name in ids))
 
-    def compare(
-        self, found: Iterable[tuple[str, str | None, str | None, bool]]
-    ) -> tuple[int, list[str], list[str]]:
+    def compare(self, found: Iterable[tuple[str, str | None, str | None, bool]]) -> Compared:
         """Holds all documents of the index (id, hash, model, own) beside the rows.
 
-        Answers how many rows tell of a document, the ids of those that have none, and the ids of
-        documents that are not as their row tells, or that are `own` and have no row. Both sides
-        stay on disk.
+        Both sides, and what differs (see `differing`), stay on disk: sorted first, so that they are
+        gone through side by side and nothing is looked up here and there.
         """
         with self._lock:
-            self._db.executescript(
-                "CREATE TEMP TABLE found(id TEXT PRIMARY KEY, hash TEXT, model TEXT, own INTEGER);"
-                "BEGIN"
-            )
-            self._db.executemany("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?)", found)
+            self._db.execute("CREATE TEMP TABLE found(id TEXT, hash TEXT, model TEXT, own INTEGER)")
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT INTO found VALUES (?, ?, ?, ?)", found)
             self._db.execute("COMMIT")
-            (expected,) = self._db.execute(
-                "SELECT count(*) FROM photos WHERE content_hash IS NOT NULL"
+            self._db.executescript(_DIFFERING)
+            counts = self._db.execute(
+                "SELECT (SELECT count(*) FROM photos WHERE content_hash IS NOT NULL), "
+                "(SELECT count(*) FROM missing), (SELECT count(*) FROM stale), "
+                "(SELECT count(*) FROM stale WHERE known)"
             ).fetchone()
-            missing = self._db.execute(
-                "SELECT id FROM photos WHERE content_hash IS NOT NULL "
-                "AND id NOT IN (SELECT id FROM found) ORDER BY id"
-            ).fetchall()
-            stale = self._db.execute(
-                "SELECT id FROM found LEFT JOIN photos USING (id) "
-                "WHERE CASE WHEN photos.state IS NULL THEN own "
-                "ELSE hash IS NOT content_hash OR found.model IS NOT photos.model END ORDER BY id"
-            ).fetchall()
-        return expected, [row[0] for row in missing], [row[0] for row in stale]
+        return Compared(*counts)
+
+    def differing(self, what: Literal["missing", "stale"]) -> Iterator[str]:
+        """The ids that `compare` found, in order."""
+        return chain.from_iterable(self._pages(what))
 
     def take_down(self, ids: Iterable[str]) -> None:
         """Notes that photos have no document any more and are to have none."""
@@ -336,10 +353,11 @@ class Ledger:
                 ((name,) for name in ids),
             )
 
-    def mark(self, ids: Iterable[str], reason: str) -> None:
-        """Notes photos to be written again, whatever their files tell."""
+    def mark(self, what: Literal["missing", "stale"], reason: str) -> None:
+        """Notes those photos to be written again, whatever their files tell."""
         with self._transaction():
-            self._db.executemany(
-                "UPDATE photos SET state = 'failed', reason = ?, columns_hash = NULL WHERE id = ?",
-                ((reason, name) for name in ids),
+            self._db.execute(
+                "UPDATE photos SET state = 'failed', reason = ?, columns_hash = NULL "
+                f"WHERE id IN (SELECT id FROM temp.{what})",
+                (reason,),
             )

@@ -286,7 +286,7 @@ def _follow(
     """
     job = state.job
     watch = Watch(state, whole)
-    interrupted = False
+    interrupted, ended_early = False, True
     until = ExitStack()
     try:
         if job.metrics:
@@ -303,6 +303,7 @@ def _follow(
                 if whole is not None and not interrupted:
                     # what `delete_missing` is to find stays
                     state.ledger.forget_gone(written=not job.delete_missing)
+                ended_early = interrupted
                 break
             except KeyboardInterrupt:
                 if interrupted:
@@ -318,7 +319,7 @@ def _follow(
         results.close()
         until.close()
         report = watch.report()
-        _leave(state, report)
+        _leave(state, replace(report, ended_early=True) if ended_early else report)
     if interrupted:
         raise KeyboardInterrupt
     tell(watch.progress())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from stair_search.engines.base import Engine
 from stair_search.errors import DestinationError
@@ -20,6 +21,33 @@ from .takedown import refresh, tell_ledger
 _log = logging.getLogger(__name__)
 
 
+class Ids:
+    """Ids in order, in a file of the job's folder: a JSON string a line. It is read each time that
+    they are gone through, and there until the next `verify`; no file, no ids.
+
+    known: of how many of them the ledger has a row. Equal to a list of the same ids.
+    """
+
+    def __init__(self, file: Path, count: int, known: int) -> None:
+        self.file, self.known, self._count = file, known, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        if self._count:
+            with self.file.open(encoding="utf-8") as lines:
+                yield from map(json.loads, lines)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, list | Ids) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{self._count} ids in {self.file}>"
+
+
 class Verification(NamedTuple):
     """expected: documents that the ledger holds as written. present: those that are in the index.
 
@@ -29,17 +57,16 @@ class Verification(NamedTuple):
 
     expected: int
     present: int
-    missing: list[str]
-    stale: list[str]
+    missing: Ids
+    stale: Ids
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == other  # with lists, too
 
     @property
     def equal(self) -> bool:
         """Whether the index is what the ledger says."""
         return not (self.missing or self.stale)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The names and lists as the command line prints them."""
-        return self._asdict()
 
 
 def verify(folder: Path, engine: Engine) -> Verification:
@@ -61,12 +88,25 @@ def verify(folder: Path, engine: Engine) -> Verification:
         try:
             put_back(engine, settings.index, ledger, _log.warning)
             tell_ledger(engine, settings.index, ledger)
-            expected, missing, stale = ledger.compare(_found(engine, settings))
-            ledger.mark(missing, "verify: its document is not in the index")
-            ledger.mark(stale, "verify: its document is not as it was written")
+            told = ledger.compare(_found(engine, settings))
+            missing = _kept(folder, ledger, "missing", told.missing, told.missing)
+            stale = _kept(folder, ledger, "stale", told.stale, told.known)
+            ledger.mark("missing", "verify: its document is not in the index")
+            ledger.mark("stale", "verify: its document is not as it was written")
         finally:
             ledger.close()
-    return Verification(expected, expected - len(missing), missing, stale)
+    return Verification(told.expected, told.expected - told.missing, missing, stale)
+
+
+def _kept(
+    folder: Path, ledger: Ledger, what: Literal["missing", "stale"], count: int, known: int
+) -> Ids:
+    name = f"{what}.ndjson"
+    if count:
+        jobs.save_lines(folder, name, map(json.dumps, ledger.differing(what)))
+    else:
+        (folder / name).unlink(missing_ok=True)
+    return Ids(folder / name, count, known)
 
 
 def _found(

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from stair_search.engines import connect
 
 from .conftest import Cli
 
@@ -135,6 +138,45 @@ def test_photos_that_are_gone(cli: Cli, folder: Path, tmp_path: Path) -> None:
     assert json.loads(cli("job", "verify", "--format", "json", *at[2:]).stdout)["expected"] == 0
 
 
+def test_jobs_are_listed_with_their_last_run(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    cli("ingest", folder, "--url", f"sqlite:{tmp_path / 'stair.db'}")
+    (listed,) = json.loads(cli("job", "list", "--format", "json").stdout)
+    began = datetime.fromisoformat(listed["last_run"])
+    assert abs((datetime.now(UTC) - began).total_seconds()) < 600
+    assert listed["state"] == "with failures"
+    heading, row = cli("job", "list").stdout.splitlines()
+    assert heading.startswith("last run          state          photos")
+    assert row.startswith(f"{began.astimezone():%Y-%m-%d %H:%M}  with failures  3")
+
+
+def test_a_table_shows_the_first_of_many_that_are_missing(
+    cli: Cli, package_photos: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for n in range(23):
+        shutil.copy(package_photos[0], tmp_path / "photos" / f"{n:02}{package_photos[0].suffix}")
+    at = ["--url", f"sqlite:{tmp_path / 'stair.db'}", "--job", tmp_path / "job"]
+    assert cli("ingest", tmp_path / "photos", *at).exit_code == 0
+    engine = connect(str(at[1]))
+    engine.delete("photos", [name for name, _ in engine.scan("photos", [])])
+    engine.close()
+    told = cli("job", "verify", *at[2:])
+    assert told.exit_code == 1
+    first, *shown, more = told.stdout.splitlines()
+    assert first == "23 expected, 0 present"
+    assert len(shown) == 20
+    assert more == f"missing  3 more: {tmp_path / 'job' / 'missing.ndjson'}"
+    assert len((tmp_path / "job" / "missing.ndjson").read_text().splitlines()) == 23
+    assert f"job retry --job {tmp_path / 'job'}" in told.stderr
+    as_json = json.loads(cli("job", "verify", "--format", "json", *at[2:]).stdout)
+    assert {name: as_json[name] for name in ("expected", "present", "stale")} == {
+        "expected": 23,
+        "present": 0,
+        "stale": [],
+    }
+    assert len(as_json["missing"]) == 23
+
+
 def test_a_dry_run_writes_nothing(cli: Cli, folder: Path, tmp_path: Path) -> None:
     result = cli("ingest", folder, "--url", f"sqlite:{tmp_path / 'x.db'}", "--dry-run")
     assert result.exit_code in (0, 1), result.output
@@ -217,7 +259,7 @@ def test_a_service_that_is_stopped_keeps_what_is_encoded(
     """SIGTERM is what systemd and containers send."""
     many = tmp_path / "many"
     many.mkdir()
-    for n in range(300):
+    for n in range(600):
         shutil.copy(package_photos[n % 4], many / f"{n:03}{package_photos[n % 4].suffix}")
     command: list[str | Path] = [sys.executable, "-m", "stair_search.cli", "ingest", many]
     command += ["--job", tmp_path / "job", "--url", f"sqlite:{tmp_path / 'x.db'}"]
@@ -226,8 +268,11 @@ def test_a_service_that_is_stopped_keeps_what_is_encoded(
     for line in process.stderr:
         if "encoded again" in line:
             break
-    time.sleep(1.5)
+    engine = connect(f"sqlite:{tmp_path / 'x.db'}")
+    while engine.count("photos") == 0 and process.poll() is None:
+        time.sleep(0.02)
+    engine.close()
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 130
     told = json.loads((tmp_path / "job" / "report.json").read_text())
-    assert 0 < told["indexed"] < 300
+    assert 0 < told["indexed"] < 600

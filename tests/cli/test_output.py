@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 import pytest
 
 from stair_search.cli.cloud import svg
-from stair_search.cli.output import columns, emit, to_json
+from stair_search.cli.output import columns, emit, emit_long, to_json
 from stair_search.cli.places import path_of, shown
 from stair_search.cli.progress import ProgressLine, describe
 from stair_search.cli.text import cut, one_line, printable, width
@@ -83,6 +84,23 @@ def test_progress_tells_rate_and_bottleneck() -> None:
     assert line == (
         "4 s, 30 photos seen, 20 indexed (5.0/s), 0 unchanged, 1 failed, encode: busy 97 %"
     )
+
+
+@pytest.mark.parametrize("ids", [[], ["a"], ["a", 'b"\n', b"caf\xe9".decode("utf-8", "replace")]])
+def test_json_piece_by_piece_is_the_same_json(
+    ids: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = {"expected": 3, "missing": ids, "stale": []}
+    long: dict[str, int | Iterable[str]] = {**told, "missing": iter(ids)}  # type: ignore[dict-item]
+    emit_long("json", long, list)
+    emit("json", told, list)
+    one, other = capsys.readouterr().out.split("\n}\n")[:2]
+    assert one == other
+    long["missing"] = iter(ids)
+    emit_long("ndjson", long, list)
+    emit("ndjson", told, list)
+    one, other = capsys.readouterr().out.splitlines()
+    assert one == other
 
 
 def test_ndjson_of_a_list_is_a_line_an_item(capsys: pytest.CaptureFixture[str]) -> None:

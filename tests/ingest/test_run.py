@@ -7,16 +7,19 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+import tracemalloc
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from benchmarks.verify import StandIn, make
 from stair_search.engines import connect
-from stair_search.engines.base import Document, Engine, RequestError
+from stair_search.engines.base import Document, Engine, Outcome, RequestError
 from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.fields import Fields
 from stair_search.ingest import JobSettings, Progress, failures, jobs, retry, run, verify
@@ -261,6 +264,33 @@ class TestFolder:
         assert past.report is not None
         assert past.report.indexed == 6
 
+    def test_what_became_of_the_last_run(self, photos: Path, make_job: MakeJob) -> None:
+        job = make_job(photos)
+        before = time.time()
+        job()
+        home = job.settings.home
+        assert load(home).state == "done"
+        assert before - 1 <= load(home).began <= time.time()
+        with locked(home):
+            assert load(home).state == "running"
+        (photos / "bad.jpg").write_bytes(b"x")
+        job()
+        assert load(home).state == "with failures"
+        os.utime(home / "settings.json", (time.time() + 9,) * 2)  # begun anew, and killed
+        assert load(home).state == "ended early"
+        os.utime(home / "settings.json")
+        os.utime(home / "report.json")
+        assert load(home).state == "with failures"
+        make_photo(photos / "new.jpg")
+
+        def broken(index: str, documents: Sequence[Document]) -> list[Outcome]:
+            raise DestinationError("no more")
+
+        job.engine.bulk = broken  # type: ignore[method-assign]
+        with pytest.raises(DestinationError):
+            job()
+        assert load(home).state == "ended early"
+
     def test_of_two_jobs_that_race_one_has_made_the_index(
         self, photos: Path, make_job: MakeJob, engine: Engine, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -268,7 +298,7 @@ class TestFolder:
         exists = engine.exists
         answers = iter([False])  # as it was when this one looked
         engine.create("photos", index_body("sqlite"))
-        monkeypatch.setattr(engine, "exists", lambda name: next(answers, None) or exists(name))
+        monkeypatch.setattr(engine, "exists", lambda name: next(answers, exists(name)))
         assert make_ready(engine, job.settings, job.encoder, {}, {}) == (False, None)
         made = make_ready(engine, replace(job.settings, index="other"), job.encoder, {}, {})
         assert made[0]
@@ -382,14 +412,54 @@ class TestRetryAndVerify:
         job()
         home = job.settings.home
         ids = sorted(job.documents())
-        _forget(engine, ids[0], make_job, photos)
+        engine.delete("photos", [ids[0]])
         engine.bulk("photos", [Document(ids[1], {"stair_hash": "other"})])
         stray = uri_of(photos / "stray.jpg")
         engine.bulk("photos", [Document(stray, {"width": 1}), Document("not ours", {"width": 1})])
         for _ in range(2):
             assert verify(home, engine) == (6, 5, [ids[0]], sorted([ids[1], stray]))
         assert counts(retry(home, engine, encoder=encoder)) == (2, 0, 0)
-        assert verify(home, engine) == (6, 6, [], [stray])
+        found = verify(home, engine)
+        assert found == (6, 6, [], [stray])
+        assert (found.stale.known, len(found.stale)) == (0, 1)  # no row tells of it
+        assert json.loads((home / "stale.ndjson").read_text()) == stray
+        assert not (home / "missing.ndjson").exists()
+        engine.delete("photos", [stray])
+        assert verify(home, engine).equal
+        assert not (home / "stale.ndjson").exists()
+
+    def test_a_document_that_is_found_twice_counts_once(
+        self, photos: Path, make_job: MakeJob, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As behind an alias of several indices."""
+        job = make_job(photos)
+        job()
+        scan = engine.scan
+        twice = "stair_hash"
+
+        def doubled(index: str, fields: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+            for name, found in scan(index, fields):
+                yield name, found | {twice: "other"}
+                yield name, found | {twice: "another"}
+
+        monkeypatch.setattr(engine, "scan", doubled)
+        found = verify(job.settings.home, engine)
+        assert (found.expected, found.present, len(found.stale)) == (6, 6, 6)
+
+    @pytest.mark.parametrize("documents", [0, 40_000])
+    def test_ids_are_not_held_in_memory(self, tmp_path: Path, documents: int) -> None:
+        """All are missing, or all are there and another's."""
+        make(tmp_path / "job", 40_000)
+        index = StandIn(documents)
+        with sqlite3.connect(tmp_path / "job" / "ledger.db") as db:
+            db.execute("UPDATE photos SET content_hash = 'x'")
+        tracemalloc.start()
+        found = verify(tmp_path / "job", cast(Engine, index))
+        assert len(found.missing) + len(found.stale) >= 40_000 - 40
+        assert sum(1 for _ in found.missing) == len(found.missing)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2**20, f"{peak:,} bytes"
 
     def test_a_failure_whose_file_has_gone_is_told(
         self, photos: Path, make_job: MakeJob, engine: Engine, encoder: ColourEncoder
@@ -416,13 +486,6 @@ class TestRetryAndVerify:
         assert counts(job()) == (6, 0, 0)
         assert job.notices[-1] == "the photos may not be found at once: not allowed"
         assert verify(job.settings.home, engine).equal
-
-
-def _forget(engine: Engine, id: str, make_job: MakeJob, photos: Path) -> None:
-    """Takes one document out of an embedded index; the interface of an engine has no delete yet."""
-    path = engine.info.url.removeprefix("sqlite:")
-    with sqlite3.connect(path) as db:
-        assert db.execute("DELETE FROM documents WHERE id = ?", (id,)).rowcount == 1
 
 
 class TestIndexMadeAnew:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +43,22 @@ def command(jobs: Path | None, format: Format) -> None:
 def _as_dict(past: PastJob) -> dict[str, Any]:
     return {
         "job": str(past.folder),
+        "last_run": datetime.fromtimestamp(past.began, UTC).isoformat(timespec="seconds"),
+        "state": past.state,
         "settings": past.settings.to_dict(),
         "report": past.report.to_dict() if past.report else None,
     }
 
 
 def _lines(past: Sequence[PastJob]) -> Iterator[str]:
-    rows = [("photos", "indexed", "failed", "index", "sources", "job")]
+    rows = [("last run", "state", "photos", "indexed", "failed", "index", "sources", "job")]
     for job in past:
         told = job.report
         rows.append(
             (
-                str(told.seen) if told else "ended early",
+                f"{datetime.fromtimestamp(job.began):%Y-%m-%d %H:%M}",
+                job.state,
+                str(told.seen) if told else "",
                 str(told.indexed) if told else "",
                 str(told.failed) if told else "",
                 one_line(f"{job.settings.url} {job.settings.index}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ import click
 
 from ..command import Command, debug_option
 from ..destination import Destination, destination_options
-from ..output import Format, emit, format_option, note
+from ..output import Format, emit_long, format_option, note
 from ..text import one_line
 from .chosen import chosen_job, job_option, where_it_wrote
 
 if TYPE_CHECKING:
     from ...ingest import Verification
+
+SHOWN = 20
+"""Ids of each kind in a table."""
 
 EXAMPLES = """
 stair-search job verify
@@ -34,17 +38,16 @@ def command(ctx: click.Context, job: Path | None, destination: Destination, form
 
     What its ledger holds as written against what the index holds; exit code 1 where not equal.
     """
-    from ...ingest import failures, verify
+    from ...ingest import verify
 
     past = chosen_job(job)
     with where_it_wrote(past, destination).open() as engine:
         found = verify(past.folder, engine)
-    emit(format, found.to_dict(), lambda: _lines(found))
+    emit_long(format, found._asdict(), lambda: _lines(found))
     if not found.equal:
-        marked = {failure.id for failure in failures(past.folder)}
-        if marked & {*found.missing, *found.stale}:
+        if found.missing or found.stale.known:
             note(f"put it right: stair-search job retry --job {past.folder}")
-        if not marked.issuperset(found.stale):
+        if found.stale.known < len(found.stale):
             note(
                 "some stale documents are of this job's folders, but the job knows nothing of "
                 "them: ingest the folders again, which takes in those whose photo is still there"
@@ -54,5 +57,7 @@ def command(ctx: click.Context, job: Path | None, destination: Destination, form
 
 def _lines(found: Verification) -> Iterator[str]:
     yield f"{found.expected} expected, {found.present} present"
-    yield from (f"missing  {one_line(name)}" for name in found.missing)
-    yield from (f"stale    {one_line(name)}" for name in found.stale)
+    for what, ids in (("missing", found.missing), ("stale", found.stale)):
+        yield from (f"{what:8} {one_line(name)}" for name in islice(ids, SHOWN))
+        if len(ids) > SHOWN:
+            yield f"{what:8} {len(ids) - SHOWN} more: {one_line(str(ids.file))}"
