@@ -48,6 +48,7 @@ from stair_search.ingest.decode import decode, prepare
 from stair_search.ingest.devices import found_batch
 from stair_search.ingest.encoder import Encoder, load
 from stair_search.ingest.photo import Photo, Place, Prepared, Work
+from stair_search.ingest.read import read
 from stair_search.ingest.reading.addresses import Allowed
 from stair_search.ingest.reading.reader import Reader
 from tests.conftest import SHARED_DATA
@@ -180,7 +181,8 @@ def decode_case(given: argparse.Namespace, engine: Engine, folder: Path) -> Case
         began = time.perf_counter()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for made in pool.map(
-                lambda work: prepare(work, reader, table.prepare_image, table.image_size), works
+                lambda work: prepare(read(work, reader), table.prepare_image, table.image_size),
+                works,
             ):
                 assert isinstance(made, Prepared)
         return len(works) / (time.perf_counter() - began)

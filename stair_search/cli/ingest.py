@@ -24,6 +24,7 @@ EXAMPLES = """
 stair-search ingest ~/Pictures
 stair-search ingest holidays/ cat.jpg --captions captions.csv --index holidays
 stair-search ingest shards/ list.ndjson --columns columns.toml --allow-host '*.example.org'
+stair-search ingest s3://bucket/photos gs://bucket/shards https://example.org/list.csv
 stair-search ingest photos.csv --url https://search.example.org:9200 --executor ray
 stair-search ingest ~/Pictures --dry-run
 stair-search ingest ~/Pictures --delete-missing
@@ -52,12 +53,13 @@ stair-search ingest ~/Pictures --delete-missing
     "allow_hosts",
     multiple=True,
     metavar="HOST",
-    help="Web addresses in lists: these hosts alone; *.example.org for all below it. Repeatable.",
+    help="Web addresses: these hosts alone; *.example.org for all below it. Or a bucket that lists "
+    "may name beside those that are sources: s3://bucket. Repeatable.",
 )
 @click.option(
     "--allow-private-addresses",
     is_flag=True,
-    help="Web addresses in lists may lead into private networks and this machine.",
+    help="Web addresses may lead into private networks and this machine.",
 )
 @model_option("The model that encodes the photos.")
 @click.option(
@@ -196,11 +198,11 @@ def command(
 ) -> None:
     """Put photos into an index.
 
-    A SOURCE is a folder, a photo, a tar file (WebDataset's shards too), or a list: a CSV file of
-    image,caption,… or NDJSON, whose images are files or web addresses. A missing index is made.
-    The same command again takes up where the last one ended, and skips photos that have not
-    changed. One bad photo costs that photo alone: it is listed in the job's folder, and the
-    exit code is 1.
+    A SOURCE is a folder, a photo, a tar file (WebDataset's shards too), a Parquet file, or a list:
+    a CSV file of image,caption,… or NDJSON, whose images are files or addresses; each of them here,
+    at s3://bucket/…, gs://bucket/… or https://…. A missing index is made. The same command again
+    takes up where the last one ended, and skips photos that have not changed. One bad photo costs
+    that photo alone: it is listed in the job's folder, and the exit code is 1.
     """
     # services and containers are stopped by it: what is encoded is written then, as at ^C
     signal.signal(signal.SIGTERM, signal.default_int_handler)

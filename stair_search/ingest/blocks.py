@@ -22,18 +22,19 @@ _BINARIES = pa.list_(pa.large_binary())
 
 WORKS = pa.schema([("works", _BINARIES)])
 
-_PREPARED = [
+_DECODED = [
     ("results", _BINARIES),
     ("works", _BINARIES),
     ("hashes", pa.list_(pa.string())),
     ("widths", pa.list_(pa.int32())),
     ("heights", pa.list_(pa.int32())),
     ("decode_ms", pa.list_(pa.float64())),
+    ("read_ms", pa.float64()),
 ]
-PREPARED = pa.schema([*_PREPARED, ("pixels", pa.large_binary()), ("shape", pa.list_(pa.int32()))])
+DECODED = pa.schema([*_DECODED, ("pixels", pa.large_binary()), ("shape", pa.list_(pa.int32()))])
 ENCODED = pa.schema(
     [
-        *_PREPARED,
+        *_DECODED,
         ("encode_ms", pa.list_(pa.float64())),
         ("reasons", pa.list_(pa.string())),
         ("ids", pa.list_(pa.list_(pa.int32()))),
@@ -44,6 +45,7 @@ ENCODED = pa.schema(
 WRITTEN = pa.schema(
     [
         ("results", _BINARIES),
+        ("read_ms", pa.float64()),
         ("bulk_ms", pa.float64()),
         ("refused", pa.string()),
         ("device", pa.string()),
@@ -81,31 +83,36 @@ def works_of(table: pa.Table) -> Iterator[Work]:
     return _unpickled(table, "works")
 
 
-def of_prepared(photos: Sequence[Prepared], final: Sequence[Result]) -> pa.Table:
+class Decoded(NamedTuple):
+    """photos: that are to be encoded; final: what needs no more. read_ms: waited for servers."""
+
+    photos: list[Prepared]
+    final: list[Result]
+    read_ms: float
+
+
+def of_decoded(found: Decoded) -> pa.Table:
+    photos = found.photos
     pixels = np.stack([photo.pixels for photo in photos]) if photos else np.empty(0, np.uint8)
-    return _row(
-        {**_columns(photos, final), "pixels": pixels.tobytes(), "shape": pixels.shape}, PREPARED
-    )
+    told = {"pixels": pixels.tobytes(), "shape": pixels.shape}
+    return _row({**_columns(found), **told}, DECODED)
 
 
-def prepared_of(table: pa.Table) -> tuple[list[Prepared], list[Result]]:
+def decoded_of(table: pa.Table) -> Decoded:
     shape = _column(table, "shape")
     pixels = np.frombuffer(table["pixels"][0].as_buffer(), np.uint8).reshape(shape)
-    return _photos(table, pixels), list(_unpickled(table, "results"))
+    final = list(_unpickled(table, "results"))
+    return Decoded(_photos(table, pixels), final, table["read_ms"][0].as_py())
 
 
 def of_encoded(
-    photos: Sequence[Prepared],
-    answers: Sequence[Answer],
-    encode_ms: Sequence[float],
-    final: Sequence[Result],
-    device: str,
+    found: Decoded, answers: Sequence[Answer], encode_ms: Sequence[float], device: str
 ) -> pa.Table:
     """device: that has encoded them."""
     tokens = [None if isinstance(answer, str) else answer for answer in answers]
     return _row(
         {
-            **_columns(photos, final),
+            **_columns(found),
             "encode_ms": encode_ms,
             "reasons": [answer if isinstance(answer, str) else None for answer in answers],
             "ids": [None if one is None else one.ids for one in tokens],
@@ -121,6 +128,7 @@ class Encoded(NamedTuple):
 
     photos: list[tuple[Prepared, Answer, float]]
     final: list[Result]
+    read_ms: float
     device: str
 
 
@@ -135,6 +143,7 @@ def encoded_of(table: pa.Table) -> Encoded:
     return Encoded(
         list(zip(photos, answers, _column(table, "encode_ms"), strict=True)),
         list(_unpickled(table, "results")),
+        table["read_ms"][0].as_py(),
         table["device"][0].as_py(),
     )
 
@@ -143,6 +152,7 @@ class Written(NamedTuple):
     """refused: why the destination takes no more."""
 
     results: list[Result]
+    read_ms: float
     bulk_ms: float
     refused: str | None
     device: str
@@ -158,14 +168,15 @@ def written_of(table: pa.Table) -> Iterator[Written]:
         yield Written(**row | {"results": [pickle.loads(one) for one in row["results"]]})
 
 
-def _columns(photos: Sequence[Prepared], final: Sequence[Result]) -> dict[str, Any]:
+def _columns(found: Decoded) -> dict[str, Any]:
     return {
-        "results": _pickled(final),
-        "works": _pickled([photo.work for photo in photos]),
-        "hashes": [photo.content_hash for photo in photos],
-        "widths": [photo.width for photo in photos],
-        "heights": [photo.height for photo in photos],
-        "decode_ms": [photo.decode_ms for photo in photos],
+        "results": _pickled(found.final),
+        "works": _pickled([photo.work for photo in found.photos]),
+        "hashes": [photo.content_hash for photo in found.photos],
+        "widths": [photo.width for photo in found.photos],
+        "heights": [photo.height for photo in found.photos],
+        "decode_ms": [photo.decode_ms for photo in found.photos],
+        "read_ms": found.read_ms,
     }
 
 

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from .shards import is_shard
-from .sources import EXTENSIONS, Sources
+from .photo import PhotoError
+from .sources import EXTENSIONS, Folder, Prefix, Sources, looked_into, objects
 
 
 def count(sources: Sources, stop: threading.Event) -> int | None:
@@ -16,11 +16,28 @@ def count(sources: Sources, stop: threading.Event) -> int | None:
     a stop.
     """
     total = sum(map(len, sources.lists))
-    for path in sources.others:
-        found = _below(path, stop) if path.is_dir() else None if is_shard(path.name) else 1
+    for source in sources.others:
+        if isinstance(source, Folder):
+            found = _below(source.path, stop)
+        elif isinstance(source, Prefix):
+            found = _stored(source, stop)
+        else:
+            found = 1 if source.single else None
         if found is None:
             return None
         total += found
+    return total
+
+
+def _stored(source: Prefix, stop: threading.Event) -> int | None:
+    total = 0
+    try:
+        for file in objects(source):
+            if stop.is_set() or not file.single:
+                return None
+            total += 1
+    except PhotoError:
+        return None
     return total
 
 
@@ -48,7 +65,7 @@ def _counted(entries: Iterable[os.DirEntry[str]], waiting: list[str]) -> int | N
             continue
         if entry.is_dir(follow_symlinks=False):
             waiting.append(entry.path)
-        elif is_shard(entry.name):
+        elif looked_into(entry.name):
             return None
         else:
             total += os.path.splitext(entry.name)[1].lower() in EXTENSIONS  # noqa: PTH122 - quick

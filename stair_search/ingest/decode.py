@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import hashlib
 import logging
 import threading
 import time
@@ -25,8 +24,7 @@ from numpy.typing import NDArray
 
 from stair_search.errors import StairError, UsageError
 
-from .photo import PhotoError, Prepared, Result, Work
-from .reading.reader import Reader
+from .photo import Loaded, PhotoError, Prepared, Result
 
 try:
     from PIL import ExifTags, Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
@@ -168,26 +166,20 @@ def _eight_bits(photo: Image.Image) -> Image.Image:
 
 
 def prepare(
-    work: Work,
-    reader: Reader,
-    prepare_image: Callable[[Image.Image], NDArray[np.uint8]],
-    image_size: int,
+    photo: Loaded | Result, prepare_image: Callable[[Image.Image], NDArray[np.uint8]], size: int
 ) -> Prepared | Result:
-    """Reads, hashes and decodes a photo; a final result where it is known already, or bad.
+    """Decodes a photo that has been read; a final result where it is bad. Others pass.
 
-    image_size: pixels a side that `prepare_image` makes; large JPEGs are then decoded smaller.
+    size: pixels a side that `prepare_image` makes; large JPEGs are then decoded smaller.
     """
+    if isinstance(photo, Result):
+        return photo
     started = time.perf_counter()
+    work = photo.work
     try:
-        content = reader.read(work.photo.place, work.version if work.known_hash else None)
-        if content is None:
-            return Result(work.photo, "unchanged", None, work.version)
-        digest = hashlib.sha256(content.data).hexdigest()
-        if digest == work.known_hash:
-            return Result(work.photo, "unchanged", None, content.version)
         with ExitStack() as until:
-            photo, width, height = _decode(content.data, TIMES_LARGER * image_size, until)
-            pixels = prepare_image(photo)
+            decoded, width, height = _decode(photo.data, TIMES_LARGER * size, until)
+            pixels = prepare_image(decoded)
     except PhotoError as error:
         return Result(work.photo, "failed", str(error))
     except StairError:
@@ -197,6 +189,5 @@ def prepare(
     except Exception as error:  # of the encoder's
         said = f"cannot be prepared: {type(error).__name__}: {line(error)}"
         return Result(work.photo, "failed", said)
-    work = work._replace(version=content.version)
     spent = (time.perf_counter() - started) * 1000
-    return Prepared(work, digest, width, height, pixels, spent)
+    return Prepared(work, photo.content_hash, width, height, pixels, spent)

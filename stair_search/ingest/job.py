@@ -36,6 +36,9 @@ from stair_search.files import whole_file
 if TYPE_CHECKING:
     from stair_search.encoders.device import Precision
 
+from .photo import BUCKETS
+from .reading.addresses import Allowed, public
+
 Executor = Literal["local", "ray"]
 RunState = Literal["running", "done", "with failures", "ended early"]
 
@@ -46,11 +49,11 @@ _log = logging.getLogger(__name__)
 class JobSettings:
     """What one run is told.
 
-    sources: folders, photos and CSV files. url: the engine's; secrets in it are dropped at once,
-    and the path of a SQLite file is made absolute.
+    sources: folders, buckets, photos, lists, tar and Parquet files, see `sources`. url: the
+    engine's; secrets in it are dropped at once, and the path of a SQLite file is made absolute.
     captions: a list whose rows are joined to photos that are found in folders.
-    columns, policy: TOML files, see `columns` and `policy`. allow_hosts, allow_private: of web
-    addresses, see `reading.addresses.Allowed`.
+    columns, policy: TOML files, see `columns` and `policy`. allow_hosts, allow_private: of
+    addresses, see `allowed`; buckets stand among the hosts, as s3://bucket.
     ray_address: of a Ray cluster that runs, "auto" for this machine's; None is RAY_ADDRESS, or one
     started for the run. num_gpus: that an encoder takes on Ray, a part of one too; 0 encodes on
     CPUs.
@@ -124,7 +127,7 @@ class JobSettings:
         if self.folder is not None:
             return self.folder.absolute()
         told = [
-            sorted(os.path.normpath(Path(s).absolute()) for s in self.sources),
+            sorted(map(_place, self.sources)),
             self.url,
             self.index,
             self.model,
@@ -132,10 +135,23 @@ class JobSettings:
         # Paths may hold bytes that are no UTF-8; json escapes their stand-ins.
         return jobs_folder() / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
+    @property
+    def allowed(self) -> Allowed:
+        """What may be read: of buckets, those that are named as sources or among the hosts."""
+        return Allowed(
+            tuple(host for host in self.allow_hosts if not host.startswith(BUCKETS)),
+            self.allow_private,
+            tuple(
+                "/".join(name.split("/")[:3])
+                for name in (*self.sources, *self.allow_hosts)
+                if name.startswith(BUCKETS)
+            ),
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for settings.json, paths absolute."""
+        """Plain values for settings.json: paths absolute, addresses without what may be secret."""
         return asdict(self) | {
-            "sources": [str(Path(s).absolute()) for s in self.sources],
+            "sources": [_whole(s) for s in self.sources],
             "captions": str(self.captions.absolute()) if self.captions else None,
             "columns": str(self.columns.absolute()) if self.columns else None,
             "policy": str(self.policy.absolute()) if self.policy else None,
@@ -322,6 +338,21 @@ def without_secrets(url: str) -> str:
         return url
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _whole(source: str) -> str:
+    """A source as it may be kept."""
+    if source.startswith(BUCKETS):
+        return source
+    if source.lower().startswith(("http://", "https://")):
+        return public(source)
+    return str(Path(source).absolute())
+
+
+def _place(source: str) -> str:
+    """The same for all ways to write a source."""
+    whole = _whole(source)
+    return whole.rstrip("/") if "://" in whole else os.path.normpath(whole)
 
 
 def _known(kind: type[JobSettings | Report], values: dict[str, Any]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ SHAPE = 3
 
 _SEEN = """
 CREATE TEMP TABLE IF NOT EXISTS seen_id(id TEXT PRIMARY KEY, uri TEXT) WITHOUT ROWID;
-CREATE TEMP TABLE IF NOT EXISTS seen_uri(uri TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TEMP TABLE IF NOT EXISTS seen_uri(uri TEXT PRIMARY KEY, start INTEGER) WITHOUT ROWID;
 """
 
 _INDEXED = """
@@ -189,12 +189,17 @@ class Ledger:
     def meet(self, photo: Photo) -> str | None:
         """Notes that this run has come to a photo.
 
-        None at the first time. Else the URI of the first, another photo's where two share an id.
+        None at the first time. Else the URI of the first, another photo's where two share an id;
+        with its first byte where another member of a tar file has the same name.
         """
         with self._lock:
             add = "INSERT OR IGNORE INTO"
-            if not self._db.execute(f"{add} seen_uri VALUES (?)", (photo.uri,)).rowcount:
-                return photo.uri
+            met = (photo.uri, photo.place.offset)
+            if not self._db.execute(f"{add} seen_uri VALUES (?, ?)", met).rowcount:
+                (start,) = self._db.execute(
+                    "SELECT start FROM seen_uri WHERE uri = ?", (photo.uri,)
+                ).fetchone()
+                return photo.uri if start == photo.place.offset else f"{photo.uri}@{start}"
             pair = (photo.id, photo.uri)
             if self._db.execute(f"{add} seen_id VALUES (?, ?)", pair).rowcount:
                 return None

@@ -1,21 +1,29 @@
 """The executor for one machine: threads, with bounded room between them.
 
-find (1) | decode (a CPU each) | encode (see `devices`) | bulk (several) | ledger (1)
+    find (1) | read (several) | decode (a CPU each) | encode (see `devices`) | bulk (several)
+    | ledger (1)
+
+What lies on this machine is read where it is decoded; what must be waited for, in the order in
+which it comes, so that a slow server holds up its own photos alone.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from . import devices
 from .decode import prepare
-from .photo import Prepared, Result, Work
-from .pipe import Background, parallel
+from .photo import Loaded, Prepared, Result, Work
+from .pipe import Background, Room, as_done, parallel
+from .read import READERS, is_remote, read
 from .stages import Executor, Run, batches, encoded, written
+
+READ_BYTES = 256 * 2**20
+"""Of photos that have been read and wait; no further one is begun beyond it."""
 
 
 @contextmanager
@@ -42,25 +50,46 @@ def _execute(
     run.meters["decode"].workers = decoders
     run.meters["encode"].workers = callers
 
-    def decoded(item: Work | Result) -> Prepared | Result | None:
-        if isinstance(item, Result):
-            return item
+    run.meters["read"].workers = READERS
+    room = Room(READ_BYTES)
+
+    def got(work: Work) -> Loaded | Result | None:
+        room.wait()
         if run.stop.is_set():
             return None  # for the next run; reading could take long
-        started = time.perf_counter()
+        with run.meters["read"].busy(1):
+            found = read(work, run.reader)
+        room.take(_bytes(found))
+        return found
+
+    def decoded(item: Work | Loaded | Result | None) -> Prepared | Result | None:
         try:
-            return prepare(item, run.reader, run.encoder.prepare_image, run.encoder.image_size)
+            if item is None or isinstance(item, Result):
+                return item
+            if run.stop.is_set():
+                return None
+            with run.meters["decode"].busy(1):
+                loaded = read(item, run.reader) if isinstance(item, Work) else item
+                return prepare(loaded, run.encoder.prepare_image, run.encoder.image_size)
         finally:
-            run.meters["decode"].add(time.perf_counter() - started, 1)
+            room.take(-_bytes(item))
 
     ahead = 2 * callers * run.batch.now + decoders
     found = Background(run.meters["find"].timed(works), 256)
-    prepared = parallel(decoded, found, decoders, ahead=ahead)
+    loaded = as_done(got, found, is_remote, READERS, ahead=4 * READERS)
+    prepared = parallel(decoded, loaded, decoders, ahead=ahead)
     packed = batches(prepared, lambda: run.batch.now)
     made = parallel(partial(encoded, run, encoders), packed, callers, ahead=2 * callers)
     try:
         yield from written(run, made)
-    finally:  # from the end to the start: each of them takes from the one before it
+    finally:
+        room.take(-math.inf)  # nobody waits for those that will be given up now
+        # from the end to the start: each of them takes from the one before it
         made.close()
         prepared.close()
+        loaded.close()
         found.close()
+
+
+def _bytes(item: Work | Loaded | Result | None) -> int:
+    return len(item.data) if isinstance(item, Loaded) else 0

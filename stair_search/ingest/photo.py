@@ -15,6 +15,9 @@ from stair_search.engines.documents import LONGEST_ID
 
 State = Literal["indexed", "unchanged", "failed"]
 
+BUCKETS = ("s3://", "gs://")
+REMOTE = ("http://", "https://", *BUCKETS)
+
 TAKEN_DOWN = "taken down"
 """The reason of a photo that is unchanged because it is kept out of the index."""
 
@@ -23,19 +26,21 @@ class Place(NamedTuple):
     """Where a photo's bytes are.
 
     address: a file's absolute path, links resolved (bytes that are no UTF-8 stand as Python's
-    surrogates), or an http(s) address; that one may be signed, so it is neither stored nor shown:
-    a photo's `uri` is. offset, length: of a part of the file, in bytes; length None is all of it.
-    version: of the file in which that part was found, see `Content`.
+    surrogates), s3://bucket/key, gs://bucket/key, or an http(s) address; that one may be signed, so
+    it is neither stored nor shown: a photo's `uri` is. offset, length: of a part of the file, in
+    bytes; length None is all of it. cell: row and column of a Parquet file that holds the photo.
+    version: as its source has found it, see `Content`; of the whole file, for a part of one.
     """
 
     address: str
     offset: int = 0
     length: int | None = None
     version: str | None = None
+    cell: tuple[int, str] | None = None
 
     @property
     def remote(self) -> bool:
-        return self.address.startswith(("http://", "https://"))
+        return self.address.startswith(REMOTE)
 
 
 class Photo(NamedTuple):
@@ -70,6 +75,14 @@ class Work(NamedTuple):
     columns_hash: str
     known_hash: str | None = None
     gone: tuple[str, ...] = ()
+
+
+class Loaded(NamedTuple):
+    """A photo whose bytes have been read. work: with the version that was read."""
+
+    work: Work
+    data: bytes
+    content_hash: str
 
 
 class Prepared(NamedTuple):

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 QUICK = 0.0005
 """Seconds of an act."""
@@ -169,6 +169,59 @@ def parallel(
         finally:
             for future in begun:
                 future.cancel()
+            close = getattr(items, "close", None)
+            if close:
+                close()
+
+
+class Room:
+    """Bounds what is held, in any unit: who is to take more waits until there is room, and may
+    then take more than that.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._held = most, 0.0
+        self._changed = threading.Condition()
+
+    def wait(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._held < self._most)
+
+    def take(self, number: float) -> None:
+        """Negative: to give back; -inf ends the bound."""
+        with self._changed:
+            self._held += number
+            self._changed.notify_all()
+
+
+def as_done(
+    act: Callable[[T], U],
+    items: Iterator[T | U],
+    wanted: Callable[[T | U], TypeGuard[T]],
+    threads: int,
+    ahead: int,
+) -> Generator[T | U, None, None]:
+    """`map` in threads over the items that are `wanted`, the others pass; in the order in which
+    they are done, with at most `ahead` of them begun.
+    """
+    done: queue.SimpleQueue[Future[U]] = queue.SimpleQueue()
+    begun = 0
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for item in items:
+                if wanted(item):
+                    pool.submit(act, item).add_done_callback(done.put)
+                    begun += 1
+                else:
+                    yield item
+                while begun and (begun >= ahead or not done.empty()):
+                    yield done.get().result()
+                    begun -= 1
+            while begun:
+                yield done.get().result()
+                begun -= 1
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
             close = getattr(items, "close", None)
             if close:
                 close()

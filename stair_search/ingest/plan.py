@@ -11,7 +11,7 @@ from stair_search.fields import Fields
 
 from .document import columns_hash
 from .ledger import Ledger
-from .photo import TAKEN_DOWN, Photo, PhotoError, Place, Result, Work
+from .photo import TAKEN_DOWN, Photo, PhotoError, Place, Result, Work, id_of
 from .policy import Policy
 from .reading.reader import Reader
 
@@ -40,6 +40,14 @@ def plan(
             return
         first = ledger.meet(photo)
         if first == photo.uri:
+            continue
+        if first and first.startswith(f"{photo.uri}@"):
+            uri = f"{photo.uri}@{photo.place.offset}"
+            twin = photo._replace(id=id_of(uri), uri=uri)
+            if not ledger.meet(twin):
+                start = first.rpartition("@")[2]
+                reason = f"a second member of this name; the first, at byte {start}, was taken"
+                yield Result(twin, "failed", reason)
             continue
         if first:
             reason = f"its id {photo.id!r} is that of {first} already"

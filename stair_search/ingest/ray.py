@@ -34,10 +34,11 @@ from .decode import prepare
 from .devices import found_batch
 from .encoder import Encoder
 from .job import JobSettings
-from .photo import Prepared, Result, Work
-from .pipe import merged
+from .photo import Loaded, Result, Work
+from .pipe import as_done, merged
 from .placement import Placement, placed
 from .policy import Policy
+from .read import READERS, is_remote, read
 from .reading.reader import Reader
 from .stages import FLUSH_SECONDS, Executor, Requests, Run, encode, ready, sent
 
@@ -365,6 +366,7 @@ def _taken(queue: Queue) -> Iterator[Any]:
 def _pipeline(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]:
     """What becomes of photos, once it is in the ledger."""
     job = run.job
+    run.meters["read"].workers = place.preparers * READERS
     run.meters["decode"].workers = place.preparers
     run.meters["encode"].workers = place.encoders
     run.meters["bulk"].workers = place.writers * place.requests
@@ -409,7 +411,7 @@ def _pipeline(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]
             for written in blocks.written_of(table):
                 if written.device not in run.devices:
                     run.devices.append(written.device)
-                yield _taken_in(run, feed, written.results, written.bulk_ms)
+                yield _taken_in(run, feed, written)
                 if written.refused:
                     raise DestinationError(written.refused)
     finally:
@@ -440,14 +442,17 @@ def _mapped(
     )
 
 
-def _taken_in(run: Run, feed: _Feed, results: list[Result], bulk_ms: float) -> list[Result]:
+def _taken_in(run: Run, feed: _Feed, written: blocks.Written) -> list[Result]:
+    results = written.results
     for stage, spent in (
         ("decode", [result.decode_ms for result in results]),
         ("encode", [result.encode_ms for result in results]),
     ):
         known = [ms for ms in spent if ms is not None]
         run.meters[stage].add(sum(known) / 1000, len(known))
-    run.meters["bulk"].add(bulk_ms / 1000, sum(r.state == "indexed" for r in results))
+    remote = sum(result.photo.place.remote for result in results)
+    run.meters["read"].add(written.read_ms / 1000, remote)
+    run.meters["bulk"].add(written.bulk_ms / 1000, sum(r.state == "indexed" for r in results))
     _recorded(run, results)
     feed.done(results)
     return results
@@ -460,20 +465,28 @@ class _Decode:
         self._encoder, self._reader = encoder, reader
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return blocks.of_prepared(*self.decoded(table))
+        return blocks.of_decoded(self.decoded(table))
 
-    def decoded(self, table: pa.Table) -> tuple[list[Prepared], list[Result]]:
-        """The photos, and what is final already."""
+    def decoded(self, table: pa.Table) -> blocks.Decoded:
         encoder = self._encoder
-        photos: list[Prepared] = []
-        final: list[Result] = []
-        for work in blocks.works_of(table):
-            item = prepare(work, self._reader, encoder.prepare_image, encoder.image_size)
-            if isinstance(item, Result):
-                final.append(item)
+        found = blocks.Decoded([], [], 0.0)
+        spent: list[float] = []
+
+        def got(work: Work) -> Loaded | Result:
+            started = time.perf_counter()
+            loaded = read(work, self._reader)
+            spent.append((time.perf_counter() - started) * 1000)
+            return loaded
+
+        works = blocks.works_of(table)
+        for item in as_done(got, works, is_remote, READERS, ahead=READERS):
+            loaded = read(item, self._reader) if isinstance(item, Work) else item
+            made = prepare(loaded, encoder.prepare_image, encoder.image_size)
+            if isinstance(made, Result):
+                found.final.append(made)
             else:
-                photos.append(item)
-        return photos, final
+                found.photos.append(made)
+        return found._replace(read_ms=sum(spent))
 
 
 class _Encode:
@@ -484,9 +497,10 @@ class _Encode:
         self._batch = BatchSize(found_batch(encoder, batch).size, _log.warning)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return self.encoded(*blocks.prepared_of(table))
+        return self.encoded(blocks.decoded_of(table))
 
-    def encoded(self, photos: list[Prepared], final: list[Result]) -> pa.Table:
+    def encoded(self, found: blocks.Decoded) -> pa.Table:
+        photos = found.photos
         answers: list[blocks.Answer] = []
         encode_ms: list[float] = []
         while len(answers) < len(photos):
@@ -495,7 +509,7 @@ class _Encode:
             answers += encode(self._encoder, batch, self._batch)
             spent = (time.perf_counter() - started) * 1000
             encode_ms += [spent / len(batch)] * len(batch)
-        return blocks.of_encoded(photos, answers, encode_ms, final, self._encoder.device)
+        return blocks.of_encoded(found, answers, encode_ms, self._encoder.device)
 
 
 class _DecodeEncode:
@@ -505,7 +519,7 @@ class _DecodeEncode:
         self._decode, self._encode = _Decode(encoder, reader), _Encode(encoder, batch)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        return self._encode.encoded(*self._decode.decoded(table))
+        return self._encode.encoded(self._decode.decoded(table))
 
 
 class _Write:
@@ -525,12 +539,13 @@ class _Write:
         self._engine, self._pace = connect(), pace()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        photos, results, device = blocks.encoded_of(table)
+        found = blocks.encoded_of(table)
+        results = found.final
         started = time.perf_counter()
         refused = None
         requests = Requests(self._job)
         try:
-            for photo, answer, encode_ms in photos:
+            for photo, answer, encode_ms in found.photos:
                 item = ready(
                     photo,
                     answer,
@@ -549,7 +564,9 @@ class _Write:
         except DestinationError as error:
             refused = str(error)  # what was taken before it goes into the ledger all the same
         spent = (time.perf_counter() - started) * 1000
-        return blocks.of_written(blocks.Written(results, spent, refused, device))
+        return blocks.of_written(
+            blocks.Written(results, found.read_ms, spent, refused, found.device)
+        )
 
     def _sent(self, documents: list[Any]) -> Iterator[Result]:
         for results in sent(self._engine, self._job, documents, self._pace, threading.Event()):

@@ -28,7 +28,6 @@ from .photo import Result, State, Work
 from .pipe import Background
 from .plan import plan
 from .policy import KEPT_AS, Policy, read_policy
-from .reading.addresses import Allowed
 from .reading.reader import Reader
 from .sources import Sources
 from .stages import Executor, Run
@@ -110,11 +109,16 @@ def _run(
         job = replace(job, url=engine.info.url)
     home = job.home
     columns = read_columns(job.columns, job.fields) if job.columns else Columns()
-    sources = Sources(job.sources, job.captions, job.fields, columns)
-    reader = Reader(Allowed(job.allow_hosts, job.allow_private))
+    reader = Reader(job.allowed)
+    sources = Sources(job.sources, job.captions, job.fields, columns, reader)
     if (home / "settings.json").exists():
         own = jobs.load(home).settings
         must_be_own(home, own, engine, engine.info.url if only_failed else job.url, job.index)
+        if own.captions and not job.captions:
+            raise UsageError(
+                f"job {home} has captions: give --captions {own.captions} to keep them, or a list "
+                "without rows to give them up"
+            )
     executor = _executor(job)
     again = None
     if encoder is None:

@@ -11,13 +11,13 @@ import posixpath
 import tarfile
 from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from .columns import CellError, Columns, parsed, text_of, unlisted
-from .photo import Photo, Place, id_of, printable, uri_of
-from .reading.local import version_of, why_not
+from .photo import Photo, PhotoError, Place, id_of, printable
+from .reading.reader import Reader
 
 ENDING = ".tar"
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -43,8 +43,8 @@ class _Member(NamedTuple):
     @property
     def key(self) -> str:
         """Of its sample."""
-        folder, _, last = self.name.rpartition("/")
-        return f"{folder}/{last.partition('.')[0]}"
+        folder, slash, last = self.name.rpartition("/")
+        return f"{folder}{slash}{last.partition('.')[0]}"
 
     @property
     def stem(self) -> str:
@@ -56,62 +56,97 @@ class _Member(NamedTuple):
 
 
 def photos(
-    shard: Path, endings: frozenset[str], columns: Columns, caption: str
+    address: str,
+    root: str,
+    reader: Reader,
+    endings: frozenset[str],
+    columns: Columns,
+    caption: str,
 ) -> Iterator[tuple[Photo, str]]:
     """The photos of a tar file with their members' names; a failure for what cannot be read of it.
 
-    endings: of the members that count as photos. caption: the field of captions. The members before
-    the place where a shard is damaged are good.
+    root: the file's URI. endings: of the members that count as photos. caption: the field of
+    captions. The members before the place where a shard is damaged are good.
     """
-    root, problem = uri_of(shard), None
+    problem = None
     sample: list[_Member] = []
     try:
-        for member in _members(shard):
-            if sample and (member.key != sample[0].key or len(sample) == MOST_OF_SAMPLE):
+        for member in _members(address, reader):
+            if sample and (member.key != sample[0].key or _full(sample, member)):
                 yield from _photos(root, sample, endings, columns, caption)
                 sample = []
             sample.append(member)
-    except OSError as error:
-        problem = why_not(str(shard), error)
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as error:
-        problem = f"damaged tar file, what comes after is not read: {error}"
+    except PhotoError as error:
+        problem = str(error)
+    except (OSError, tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError) as e:
+        problem = f"damaged tar file, what comes after is not read: {e}"
     yield from _photos(root, sample, endings, columns, caption)
     if problem:
         yield Photo(id_of(root), root, Place(""), {}, printable(problem)), ""
 
 
-def _members(shard: Path) -> Iterator[_Member]:
-    with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        about = os.fstat(file.fileno())
-        version = version_of(about)
-        while (entry := tar.next()) is not None:
-            tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
-            if not entry.isreg() or PurePosixPath(entry.name).name.startswith("."):
-                continue  # folders, links and devices are no photos
-            sparse = entry.issparse()
-            if not sparse and entry.offset_data + entry.size > about.st_size:
-                raise tarfile.ReadError(f"it ends in the middle of {printable(entry.name)}")
-            data = None
-            text = PurePosixPath(entry.name).suffix.lower() in (".txt", ".json")
-            if text and not sparse and 0 <= entry.size <= MOST_TEXT:
-                file.seek(entry.offset_data)
-                data = file.read(entry.size)
-            place = Place(str(shard), entry.offset_data, entry.size, version)
-            yield _Member(entry.name, place, data, sparse)
-        file.seek(tar.offset)
-        if any(file.read(tarfile.BLOCKSIZE)):
-            raise tarfile.ReadError(f"no header of a member at byte {tar.offset:,}")
+def _full(sample: list[_Member], then: _Member) -> bool:
+    """Whether a sample is to end: where photos of many names have all to the first dot in common,
+    between two of them.
+    """
+    return len(sample) >= MOST_OF_SAMPLE and (
+        then.stem != sample[-1].stem or len(sample) >= 2 * MOST_OF_SAMPLE
+    )
+
+
+def _members(address: str, reader: Reader) -> Iterator[_Member]:
+    file, size, version = reader.open(address)
+    with file:
+        _check_packed(file.read(6))
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            while (entry := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # or it would keep them all
+                if not entry.isreg() or PurePosixPath(entry.name).name.startswith("."):
+                    continue  # folders, links and devices are no photos
+                sparse = entry.issparse()
+                if not sparse and entry.offset_data + entry.size > size:
+                    raise tarfile.ReadError(f"it ends in the middle of {printable(entry.name)}")
+                data = None
+                text = PurePosixPath(entry.name).suffix.lower() in (".txt", ".json")
+                if text and not sparse and 0 <= entry.size <= MOST_TEXT:
+                    file.seek(entry.offset_data)
+                    data = file.read(entry.size)
+                place = Place(address, entry.offset_data, entry.size, version)
+                yield _Member(entry.name, place, data, sparse)
+            file.seek(tar.offset)
+            if any(file.read(tarfile.BLOCKSIZE)):
+                raise tarfile.ReadError(f"no header of a member at byte {tar.offset:,}")
+
+
+def _check_packed(start: bytes) -> None:
+    for kind, magic in _PACKERS.items():
+        if start.startswith(magic):
+            raise PhotoError(
+                f"a tar file compressed by {kind}, whatever its name says: unpack it to .tar "
+                "(photos hardly compress)"
+            )
+
+
+_PACKERS = {
+    "gzip": b"\x1f\x8b",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\0",
+    "zstd": b"\x28\xb5\x2f\xfd",
+}
 
 
 def _samples(members: list[_Member]) -> Iterator[list[_Member]]:
     """Members of one key as one sample, or as several: dots may be in names of photos that have
-    nothing to do with each other.
+    nothing to do with each other. What has the key alone as its name belongs to all of them.
     """
     if len({member.ending for member in members}) == len(members):
         yield members
         return
-    for _, some in groupby(members, key=lambda member: member.stem):
-        yield list(some)
+    common = [one for one in members if one.data is not None and one.stem == one.key]
+    for stem, some in groupby(members, key=lambda member: member.stem):
+        own = list(some)
+        yield own if stem == own[0].key else [*common, *own]
 
 
 def _photos(
@@ -121,6 +156,7 @@ def _photos(
     columns: Columns,
     caption: str,
 ) -> Iterator[tuple[Photo, str]]:
+    taken = set[str]()  # an id names one document: the first photo has it
     for sample in _samples(members):
         shown = [member for member in sample if member.ending in endings]
         if not shown:
@@ -133,8 +169,8 @@ def _photos(
         for member in shown:
             uri = f"{root}#{quote_from_bytes(os.fsencode(member.name))}"
             wrong = "a sparse member of a tar file" if member.sparse else problem
-            # an id names one document: of several photos of a sample the first has it
-            name = id_of(given if given and member is shown[0] else uri)
+            name = id_of(given if given and given not in taken else uri)
+            taken.add(given or "")
             wrong = wrong and printable(wrong)
             photo = Photo(name, uri, member.place, told, wrong, routing)
             yield photo, posixpath.normpath(member.name)

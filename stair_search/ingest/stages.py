@@ -36,7 +36,7 @@ from .senders import Senders
 FLUSH_SECONDS = 2.0
 """Documents wait for their request to fill no longer than this."""
 
-STAGES = ("find", "decode", "encode", "bulk", "ledger")
+STAGES = ("find", "read", "decode", "encode", "bulk", "ledger")
 
 
 @dataclass

@@ -15,7 +15,7 @@ from . import job as jobs
 from .index import must_be_own
 from .ledger import Ledger
 from .load import put_back
-from .photo import uri_of
+from .photo import Place, uri_of
 from .takedown import refresh, tell_ledger
 
 _log = logging.getLogger(__name__)
@@ -109,14 +109,17 @@ def _kept(
     return Ids(folder / name, count, known)
 
 
+def _uri(source: str) -> str:
+    return source if Place(source).remote else uri_of(Path(source).resolve())
+
+
 def _found(
     engine: Engine, settings: jobs.JobSettings
 ) -> Iterator[tuple[str, str | None, str | None, bool]]:
     """Every document of the index; own: named after a file in a folder that is the job's source."""
     fields = settings.fields
-    # what lies below a folder, and in a tar file
-    ends = ((s, "/" if Path(s).is_dir() else "#") for s in settings.sources)
-    own = tuple(f"{uri_of(Path(s).resolve())}{end}" for s, end in ends)
+    # what lies below a folder or in a bucket, and in a tar or Parquet file
+    own = tuple(f"{_uri(s).rstrip('/')}{end}" for s in settings.sources for end in "/#")
     refresh(engine, settings.index)
     for name, document in engine.scan(settings.index, [fields.hash, fields.model]):
         yield name, document.get(fields.hash), document.get(fields.model), name.startswith(own)

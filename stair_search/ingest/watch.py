@@ -25,6 +25,7 @@ BUSY = 0.8
 
 REMEDIES = {
     "find": "a quicker disk for the photos would help",
+    "read": "the servers or stores that the photos lie on, or the way to them, give no more",
     "decode": "more CPUs would help, or smaller photos",
     "encode": "more CPUs or a GPU would help, or more machines (--executor ray)",
     "bulk": "the engine takes no more",

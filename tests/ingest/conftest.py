@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -13,7 +13,11 @@ from PIL import Image
 from stair_search.engines import connect
 from stair_search.engines.base import Engine
 from stair_search.ingest import JobSettings, Progress, Report, run
+from stair_search.ingest.reading import stores
 from tests.ingest.standin import ColourEncoder
+
+if TYPE_CHECKING:
+    from tests.ingest.stores import GCS, S3
 
 
 def make_photo(path: Path, colour: str = "red", size: tuple[int, int] = (40, 30)) -> Path:
@@ -84,7 +88,7 @@ MakeJob = Callable[..., Job]
 
 @pytest.fixture
 def make_job(tmp_path: Path, engine: Engine, url: str, encoder: ColourEncoder) -> MakeJob:
-    def make(*sources: Path, **settings: Any) -> Job:
+    def make(*sources: Path | str, **settings: Any) -> Job:
         told: dict[str, Any] = {
             "url": url,
             "folder": tmp_path / "job",
@@ -99,3 +103,37 @@ def counts(report: Report) -> tuple[int, int, int]:
     """indexed, unchanged, failed."""
     assert report.seen == report.indexed + report.unchanged + report.failed
     return report.indexed, report.unchanged, report.failed
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    from tests.ingest.stores import serving_s3  # brings moto
+
+    with serving_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server.url,
+        "AWS_ACCESS_KEY_ID": "AKIATEST",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "2",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3_server.requests.clear()
+    s3_server.faults.clear()
+    yield s3_server
+    stores._stores.clear()
+
+
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[GCS]:
+    from tests.ingest.stores import serving_gcs
+
+    with serving_gcs() as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        yield server
+    stores._stores.clear()

@@ -19,7 +19,7 @@ from PIL import Image
 from stair_search.ingest import failures, verify
 from stair_search.ingest.decode import prepare
 from stair_search.ingest.photo import Photo, Place, Prepared, Result, Work
-from stair_search.ingest.reading.addresses import Allowed
+from stair_search.ingest.read import read
 from stair_search.ingest.reading.reader import Reader
 from tests.ingest.bad_files import BAD, ON_DISK, content
 from tests.ingest.conftest import MakeJob, counts
@@ -43,7 +43,7 @@ def prepared(path: Path) -> Prepared | Result:
 
     photo = Photo(path.name, "file:///photo", Place(str(path)), {})
     started = time.perf_counter()
-    done = prepare(Work(photo, None, ""), Reader(Allowed()), pixels, 16)
+    done = prepare(read(Work(photo, None, ""), Reader()), pixels, 16)
     assert time.perf_counter() - started < SECONDS
     return done
 

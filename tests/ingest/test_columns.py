@@ -55,7 +55,10 @@ def test_objects_a_line_are_photos(photos: Path) -> None:
         ('{"caption": "x"}', "line 1: no image is named"),
         ('{"image": "0.jpg", "a": {"b": 1}}', "column 'a' holds"),
         ('{"image": "0.jpg", "a": [[1]]}', "column 'a' holds"),
-        ('{"image": "s3://bucket/0.jpg"}', "s3:// is not read"),
+        ('{"image": "ftp://host/0.jpg"}', "ftp:// is not read"),
+        ('{"image": "s3://AKIA:secret@bucket/0.jpg"}', "no name of a bucket"),
+        ('{"image": "gs://bucket/"}', "names a bucket and no object"),
+        ('{"image": "0.jpg", "x": "' + "x" * 2**20 + '"}', "line 1: over 1,048,576 bytes"),
         ('{"image": "0\\u0000.jpg"}', "a NUL byte"),
         ('{"image": "0.jpg", "caption": "\\ud83d"}', "surrogates not allowed"),
         ('{"image": "0\\ud83d.jpg"}', "surrogates not allowed"),
@@ -64,6 +67,14 @@ def test_objects_a_line_are_photos(photos: Path) -> None:
 def test_a_line_that_is_wrong_costs_its_photo_alone(photos: Path, line: str, reason: str) -> None:
     bad, good = found(ndjson(photos / "list.jsonl", line, {"image": "1.jpg"}))
     assert bad.problem is not None and reason in bad.problem and "\n" not in bad.problem
+    assert good.problem is None
+
+
+def test_a_line_that_is_no_utf8_costs_its_photo_alone(photos: Path) -> None:
+    file = photos / "list.jsonl"
+    file.write_bytes(b'{"image": "caf\xe9.jpg"}\n{"image": "1.jpg"}\n')
+    bad, good = found(file)
+    assert bad.problem is not None and "line 1: byte 0xe9 is not UTF-8" in bad.problem
     assert good.problem is None
 
 

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
 from stair_search.ingest.decode import decode, prepare
-from stair_search.ingest.photo import Photo, PhotoError, Place, Prepared, Result, Work
-from stair_search.ingest.reading.addresses import Allowed
-from stair_search.ingest.reading.local import read
+from stair_search.ingest.photo import Loaded, Photo, PhotoError, Place, Prepared, Result, Work
+from stair_search.ingest.read import read
+from stair_search.ingest.reading import local
 from stair_search.ingest.reading.reader import Reader
 
 pillow_heif.register_heif_opener()  # to write them
 
-READER = Reader(Allowed())
+READER = Reader()
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -201,14 +201,14 @@ class TestLargeJpegs:
         path = tmp_path / "a.jpg"
         photo.resize((408, 403)).save(path, exif=exif)
         seen: list[tuple[int, int]] = []
-        done = prepare(work_of(path), READER, lambda image: kept(image, seen), 16)
+        done = prepare(work_of(path), lambda image: kept(image, seen), 16)
         assert isinstance(done, Prepared)
         assert seen == [(51, 51)]
         assert (done.width, done.height) == ((403, 408) if orientation > 4 else (408, 403))
 
 
-def work_of(path: Path) -> Work:
-    return Work(Photo("a", "file:///a", Place(str(path)), {}), None, "")
+def work_of(path: Path) -> Loaded | Result:
+    return read(Work(Photo("a", "file:///a", Place(str(path)), {}), None, ""), READER)
 
 
 def kept(image: Image.Image, seen: list[tuple[int, int]]) -> NDArray[np.uint8]:
@@ -223,7 +223,7 @@ class TestPrepare:
 
         path = tmp_path / "a.png"
         Image.new("RGB", (9, 9)).save(path)
-        done = prepare(work_of(path), READER, refuse, 16)
+        done = prepare(work_of(path), refuse, 16)
         assert isinstance(done, Result)
         assert done.reason == "cannot be prepared: ValueError: too thin"
 
@@ -244,9 +244,7 @@ class TestPrepare:
 
         with ThreadPoolExecutor(8) as pool:
             done = list(
-                pool.map(
-                    lambda _: prepare(work_of(tmp_path / "a.png"), READER, count, 16), range(16)
-                )
+                pool.map(lambda _: prepare(work_of(tmp_path / "a.png"), count, 16), range(16))
             )
         assert all(isinstance(one, Prepared) for one in done)
         assert most == 1
@@ -257,7 +255,7 @@ class TestPrepare:
 
         path = tmp_path / "a.png"
         Image.new("RGB", (9, 9)).save(path)
-        done = prepare(work_of(path), READER, eat, 16)
+        done = prepare(work_of(path), eat, 16)
         assert isinstance(done, Result)
         assert done.reason == "too large: there is not enough memory for it"
 
@@ -327,7 +325,7 @@ class TestWhatIsRefused:
 class TestFiles:
     def reason(self, path: Path) -> str:
         with pytest.raises(PhotoError) as raised:
-            read(Place(str(path)))
+            local.read(Place(str(path)))
         return str(raised.value)
 
     def test_reasons(self, tmp_path: Path) -> None:

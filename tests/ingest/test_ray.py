@@ -12,11 +12,18 @@ import pytest
 
 pytest.importorskip("ray")
 
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from stair_search.engines import connect
 from stair_search.errors import DestinationError
 from stair_search.ingest import failures, verify
 from tests.ingest.conftest import MakeJob, counts, make_photo
 from tests.ingest.proxy import proxy_to
+from tests.ingest.reading.conftest import serving
+from tests.ingest.stores import S3
+from tests.ingest.test_shards import packed
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -63,6 +70,43 @@ def test_the_same_documents(
         again = job()
         assert counts(again) == (0, report.indexed, 2)
         job.engine.close()
+    assert kept["ray"] == kept["local"]
+
+
+@pytest.mark.timeout(300)
+def test_the_same_from_buckets_servers_and_parquet_files(
+    s3: S3, photos: Path, make_job: MakeJob, tmp_path: Path
+) -> None:
+    jpegs = [(photos / f"{n}.jpg").read_bytes() for n in range(3)]
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="for-ray")
+    for n, data in enumerate(jpegs):
+        client.put_object(Bucket="for-ray", Key=f"photos/{n}.jpg", Body=data)
+    file = packed(tmp_path / "a.tar", {f"{n}.jpg": data for n, data in enumerate(jpegs)})
+    client.put_object(Bucket="for-ray", Key="photos/a.tar", Body=file.read_bytes())
+    rows = [{"image": data, "caption": f"number {n % 3}"} for n, data in enumerate(jpegs * 10)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet", row_group_size=8)
+    client.upload_file(str(tmp_path / "a.parquet"), "for-ray", "photos/b.parquet")
+    kept = {}
+    with serving() as server:
+        server.paths["/0.jpg"] = lambda request: request.answer(200, jpegs[0])
+        (tmp_path / "list.csv").write_text(f"image\n{server.url}/0.jpg\ns3://for-ray/no.jpg\n")
+        for executor in ("local", "ray"):
+            job = make_job(
+                "s3://for-ray/photos",
+                tmp_path / "a.parquet",
+                tmp_path / "list.csv",
+                url=f"sqlite:{tmp_path / executor}.db",
+                folder=tmp_path / executor,
+                allow_private=True,
+                executor=executor,
+            )
+            job.engine = connect(job.settings.url)
+            assert counts(job()) == (67, 0, 1)
+            said = {f.uri: f.reason for f in failures(job.settings.home)}
+            kept[executor] = (job.documents("stair", "stair_hash", "image", "caption"), said)
+            assert counts(job()) == (0, 67, 1)
+            job.engine.close()
     assert kept["ray"] == kept["local"]
 
 

@@ -283,7 +283,9 @@ class TestFolder:
         assert load(home).state == "with failures"
         make_photo(photos / "new.jpg")
 
-        def broken(index: str, documents: Sequence[Document]) -> list[Outcome]:
+        def broken(
+            index: str, documents: Sequence[Document], pipeline: str | None = None
+        ) -> list[Outcome]:
             raise DestinationError("no more")
 
         job.engine.bulk = broken  # type: ignore[method-assign]

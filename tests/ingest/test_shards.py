@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from stair_search.engines.base import Engine
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
-from stair_search.ingest import verify
+from stair_search.ingest import failures, verify
 from stair_search.ingest.columns import Columns
 from stair_search.ingest.photo import Photo, PhotoError, uri_of
 from stair_search.ingest.reading.local import read, version
@@ -22,7 +23,7 @@ from stair_search.ingest.sources import Sources
 from tests.ingest.conftest import Job, MakeJob, counts, make_photo
 
 
-def packed(path: Path, members: dict[str, bytes | str]) -> Path:
+def packed(path: Path, members: Mapping[str, bytes | str]) -> Path:
     with tarfile.open(path, "w") as tar:
         for name, content in members.items():
             data = content.encode() if isinstance(content, str) else content
@@ -63,6 +64,54 @@ def test_dots_in_names_make_no_sample(tmp_path: Path, jpeg: bytes) -> None:
         members |= {f"2024.{n:03}.jpg": jpeg, f"2024.{n:03}.txt": f"number {n}"}
     told = [photo.columns["caption"] for photo in found(packed(tmp_path / "a.tar", members))]
     assert told == [f"number {n}" for n in range(100)]
+
+
+def test_a_sample_is_not_cut_in_two(tmp_path: Path, jpeg: bytes) -> None:
+    members: dict[str, bytes | str] = {}
+    for n in range(60):
+        name = f"2024.{n:03}"
+        members |= {f"{name}.jpg": jpeg, f"{name}.cls": "3", f"{name}.txt": f"number {n}"}
+    told = [photo.columns.get("caption") for photo in found(packed(tmp_path / "a.tar", members))]
+    assert told == [f"number {n}" for n in range(60)]
+
+
+def test_what_has_the_key_alone_belongs_to_all_of_a_sample(tmp_path: Path, jpeg: bytes) -> None:
+    members: dict[str, bytes | str] = {
+        "1.left.jpg": jpeg,
+        "1.right.jpg": jpeg,
+        "1.right.txt": "right",
+        "1.txt": "both",
+    }
+    shard = packed(tmp_path / "a.tar", members)
+    assert [photo.columns["caption"] for photo in found(shard)] == ["both", "right"]
+    shard = packed(tmp_path / "b.tar", members | {"1.json": '{"sku": "A"}'})
+    ids = [photo.id for photo in found(shard, Columns(id="sku"))]
+    assert ids == ["A", f"{uri_of(shard)}#1.right.jpg"]
+
+
+def test_of_two_members_of_one_name_the_second_is_told(
+    tmp_path: Path, jpeg: bytes, make_job: MakeJob
+) -> None:
+    shard = packed(tmp_path / "a.tar", {"1.jpg": jpeg})
+    with tarfile.open(shard, "a") as tar:
+        tar.add(make_photo(tmp_path / "b.jpg", "green"), "1.jpg")
+    job: Job = make_job(shard)
+    for expected in ((1, 0, 1), (0, 1, 1)):
+        assert counts(job()) == expected
+        (failure,) = failures(job.settings.home)
+        assert failure.uri.startswith(f"{uri_of(shard)}#1.jpg@")
+        assert failure.reason == "a second member of this name; the first, at byte 512, was taken"
+
+
+@pytest.mark.parametrize(("mode", "kind"), [("w:gz", "gzip"), ("w:bz2", "bzip2"), ("w:xz", "xz")])
+def test_a_packed_file_of_the_wrong_name_is_told(tmp_path: Path, mode: str, kind: str) -> None:
+    with tarfile.open(tmp_path / "a.tar", mode):  # type: ignore[call-overload]
+        pass
+    (bad,) = found(tmp_path / "a.tar")
+    assert bad.problem is not None
+    assert bad.problem.startswith(
+        f"a tar file compressed by {kind}, whatever its name says: unpack"
+    )
 
 
 def test_captions_join_by_a_members_name_and_add_to_its_own(tmp_path: Path, jpeg: bytes) -> None:

@@ -12,9 +12,10 @@ import pytest
 
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
+from stair_search.ingest import failures
 from stair_search.ingest.photo import Photo, id_of, uri_of
 from stair_search.ingest.sources import Sources
-from tests.ingest.conftest import make_photo
+from tests.ingest.conftest import MakeJob, counts, make_photo
 
 AS_NOBODY = """
 import os, sys
@@ -139,7 +140,7 @@ class TestFolders:
             "link cannot be read: Permission denied",
             "listed/1.jpg None",
             "listed/below the folder cannot be read: Permission denied",
-            f"source {str(shut / 'inside')!r} cannot be read: Permission denied",
+            f"source {str(shut / 'inside')!r}: cannot be read: Permission denied",
         ]
 
     def test_a_source_named_itself_always_counts(self, tmp_path: Path) -> None:
@@ -234,16 +235,9 @@ class TestManifests:
             (b"image,_id\n", "'_id' cannot be a field"),
             (b"image,a,a\n", "'a' stands twice"),
             (b"image,\n", "column 2 has no name"),
-            (
-                b"image,caption\n" + b"0.jpg,a\n" * 300 + b"0.jpg,caf\xe9\n",
-                "line 302: byte 0xe9 is not UTF-8",
-            ),
             (b"\n", "no column 'image'; found: "),
             ("image\n0.jpg\n".encode("utf-16"), "is UTF-16"),
-            (b"image,caption\n0.jpg,a\0b\n", "line 2: a NUL byte"),
-            (b'image,caption\n0.jpg,"never closed\n', "near line"),
-            (b"image,id\n0.jpg,A\n1.jpg,A\n", "id 'A' stands with two uris"),
-            (b"image,id\n0.jpg,A\n0.jpg,B\n", "stands with two ids: A and B"),
+            (b"im\xe9ge\n", "line 1, which names the columns: byte 0xe9 is not UTF-8"),
         ],
     )
     def test_a_csv_that_cannot_be_used(self, photos: Path, content: bytes, message: str) -> None:
@@ -253,6 +247,66 @@ class TestManifests:
             found(csv)
         assert message in str(raised.value)
         assert "\n" not in str(raised.value)
+
+    @pytest.mark.parametrize(
+        ("rows", "reason"),
+        [
+            (b"0.jpg,caf\xe9\n", "line 2: byte 0xe9 is not UTF-8"),
+            (b"0.jpg,a\0b\n", "line 2: a NUL byte"),
+            (b"0.jpg," + b"x" * 200_000 + b"\n", "line 2: field larger than field limit"),
+            (b"0.jpg," + b"x" * 2**21 + b"\n", "line 2: over 1,048,576 bytes"),
+            (b'0.jpg,"a" b\n', "line 2: "),
+            (b'0.jpg,"' + b"never closed\n" * 20_000, "larger than field limit (131072) (to line"),
+        ],
+    )
+    def test_a_row_that_cannot_be_read_costs_itself_alone(
+        self, photos: Path, rows: bytes, reason: str
+    ) -> None:
+        csv = photos / "c.csv"
+        csv.write_bytes(b"image,caption\n" + rows + b"1.jpg,green\n")
+        *bad, good = found(csv)
+        assert bad[0].problem is not None and reason in bad[0].problem
+        assert good.uri == uri_of(photos / "1.jpg") and good.columns == {"caption": "green"}
+
+    def test_a_quote_that_is_never_closed_costs_what_it_swallows(self, photos: Path) -> None:
+        csv = write(photos / "c.csv", "image,caption", "0.jpg,red", '1.jpg,"green', "2.jpg,blue")
+        good, bad = found(csv)
+        assert good.problem is None
+        assert bad.problem is not None and bad.problem.endswith(
+            "unexpected end of data (to line 4)"
+        )
+
+    def test_an_id_that_stands_twice(self, photos: Path, make_job: MakeJob) -> None:
+        csv = write(photos / "c.csv", "image,id", "0.jpg,A", "1.jpg,A", "2.jpg,B", "2.jpg,C")
+        job = make_job(csv)
+        assert counts(job()) == (1, 0, 2)
+        told = {failure.uri: failure.reason for failure in failures(job.settings.home)}
+        assert told[uri_of(photos / "1.jpg")] == (
+            f"its id 'A' is that of {uri_of(photos / '0.jpg')} already"
+        )
+        assert told[uri_of(photos / "2.jpg")].endswith(
+            "line 5: its id is 'C', and 'B' in a row before"
+        )
+        assert counts(job()) == (0, 1, 2)
+
+    def test_a_bad_row_of_captions_is_told(self, photos: Path) -> None:
+        csv = photos / "c.csv"
+        csv.write_bytes(b"image,caption\n0.jpg,red\n1.jpg,caf\xe9\n")
+        first, bad = found(photos / "0.jpg", captions=csv)
+        assert first.columns == {"caption": "red"}
+        assert bad.problem is not None and "line 3: byte 0xe9" in bad.problem
+
+    def test_captions_are_not_forgotten_in_silence(self, photos: Path, make_job: MakeJob) -> None:
+        csv = write(photos / "c.csv", "image,caption", "0.jpg,red")
+        job = make_job(photos, captions=csv)
+        job()
+        with pytest.raises(
+            UsageError, match=r"has captions: give --captions .*/c\.csv to keep them"
+        ):
+            job(captions=None)
+        none = write(photos / "none.csv", "image")
+        assert counts(job(captions=none)) == (1, 5, 0)
+        assert not job.documents("caption")[uri_of(photos / "0.jpg")].get("caption")
 
     def test_a_csv_is_taken_before_folders(self, photos: Path) -> None:
         csv = write(photos / "c.csv", "image,caption", "below/1.png,white")

@@ -7,8 +7,9 @@ import re
 import threading
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,12 +24,14 @@ from stair_search.fields import Fields
 from stair_search.ingest import Progress, run
 from stair_search.ingest.count import count
 from stair_search.ingest.ledger import Ledger
+from stair_search.ingest.read import READERS
 from stair_search.ingest.photo import Photo, Place, Result
 from stair_search.ingest.pipe import Meter
 from stair_search.ingest.sources import Sources
-from stair_search.ingest.stages import Run
+from stair_search.ingest.stages import STAGES, Run
 from stair_search.ingest.watch import Watch, bottleneck
 from tests.ingest.conftest import Job, MakeJob, make_photo
+from tests.ingest.reading.conftest import Request, Server, serving
 from tests.ingest.standin import ColourEncoder
 
 SLOW = 0.02
@@ -55,15 +58,21 @@ class SlowBulk:
 
 
 @pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
 def job(tmp_path: Path, make_job: MakeJob) -> Job:
     for n in range(60):
         make_photo(tmp_path / "many" / f"{n:02}.png", f"rgb({n}, 9, 9)")
     return make_job(tmp_path / "many", bulk_documents=4)
 
 
-@pytest.mark.parametrize("slow", ["find", "decode", "encode", "bulk", "ledger"])
+@pytest.mark.parametrize("slow", ["find", "read", "decode", "encode", "bulk", "ledger"])
 def test_the_stage_that_is_slowed_is_named(
-    job: Job, slow: str, monkeypatch: pytest.MonkeyPatch
+    job: Job, slow: str, monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
 ) -> None:
     if slow == "find":
         meet = Ledger.meet
@@ -73,6 +82,15 @@ def test_the_stage_that_is_slowed_is_named(
             return meet(self, photo)
 
         monkeypatch.setattr(Ledger, "meet", late)
+    elif slow == "read":
+        names = [f"{n:02}.png" for n in range(60)]
+        for name in names:
+            server.paths[f"/{name}"] = partial(late_answer, tmp_path / "many" / name)
+        rows = ["image", *(f"{server.url}/{name}" for name in names)]
+        (tmp_path / "list.csv").write_text("\n".join(rows))
+        job.settings = replace(
+            job.settings, sources=(str(tmp_path / "list.csv"),), allow_private=True
+        )
     elif slow == "decode":
         job.encoder = SlowPreparing()
     elif slow == "encode":
@@ -91,8 +109,13 @@ def test_the_stage_that_is_slowed_is_named(
     assert told.startswith(f"{slow}: "), told
 
 
+def late_answer(file: Path, request: Request) -> None:
+    time.sleep(SLOW * READERS)
+    request.answer(200, file.read_bytes())
+
+
 def meters(**seconds: float) -> dict[str, Meter]:
-    found = {name: Meter() for name in ("find", "decode", "encode", "bulk", "ledger")}
+    found = {name: Meter() for name in STAGES}
     for name, spent in seconds.items():
         found[name].add(spent, 1)
     return found

@@ -25,17 +25,20 @@ class Allowed:
 
     hosts: if given, these only; `*.example.org` is example.org and everything below it.
     private: this machine and private networks too; never metadata services and multicast.
+    buckets: these only; they are read with the credentials of whoever runs this.
     """
 
     hosts: tuple[str, ...] = ()
     private: bool = False
+    buckets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for host in self.hosts:
             if not _NAME.fullmatch(_plain(host).removeprefix("*.")) and not _ip(_plain(host)):
                 raise UsageError(
                     f"--allow-host {shown(host)} is no host: give a name (images.example.org), a "
-                    f"name with all below it (*.example.org) or an IP address; no scheme, no port"
+                    f"name with all below it (*.example.org), an IP address (no scheme, no port), "
+                    f"or a bucket (s3://photos)"
                 )
 
     def host(self, host: str) -> bool:

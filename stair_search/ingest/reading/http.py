@@ -13,6 +13,7 @@ import asyncio
 import atexit
 import logging
 import os
+import re
 import socket
 import ssl
 import sys
@@ -22,7 +23,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, TypeVar
+from io import BytesIO
+from typing import IO, Any, NamedTuple, TypeVar
 from urllib.parse import quote, urljoin
 
 import tenacity
@@ -45,6 +47,7 @@ except ImportError as missing:
     ) from None
 
 MOST_REDIRECTS = 5
+_RANGE = re.compile(r"bytes ([0-9]{1,15})-[0-9]{1,15}/([0-9]{1,15})")
 
 _T = TypeVar("_T")
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
@@ -71,13 +74,45 @@ class Http:
 
         Raises PhotoError. 429, 5xx and cut connections are tried again while there is time.
         """
-        check_url(url, self.allowed)
+        found = self._asked(_Ask(url, known))
+        assert not isinstance(found, Part)
+        return found
+
+    def part(self, url: str, first: int, length: int) -> Part:
+        """So many bytes of a file, fewer at its end. Raises PhotoError."""
+        found = self._asked(_Ask(url, part=(first, length)))
+        assert isinstance(found, Part)
+        return found
+
+    def save(self, url: str, file: IO[bytes]) -> None:
+        """The whole of a file of at most `most_bytes` into another. Raises PhotoError."""
+        self._asked(_Ask(url, file=file))
+
+    def _asked(self, ask: _Ask) -> Content | Part | None:
+        check_url(ask.url, self.allowed)
         background = _background(self)
         try:
             # Longer than the deadline inside, which says it better.
-            return background.run(_get(self, background.session, url, known), self.seconds + 10)
+            return background.run(_get(self, background.session, ask), self.seconds + 10)
         except TimeoutError:
             raise PhotoError(f"not read within {self.seconds:g} s") from None
+
+
+class Part(NamedTuple):
+    """A part of a file, and the size of the whole. version: of the whole, see `Content`."""
+
+    data: bytes
+    version: str | None
+    size: int
+
+
+class _Ask(NamedTuple):
+    """known: a version that is not to be sent again. file: takes what is read."""
+
+    url: str
+    known: str | None = None
+    part: tuple[int, int] | None = None
+    file: IO[bytes] | None = None
 
 
 class _LaterError(Exception):
@@ -89,9 +124,7 @@ class _LaterError(Exception):
         self.after = after
 
 
-async def _get(
-    http: Http, session: aiohttp.ClientSession, url: str, known: str | None
-) -> Content | None:
+async def _get(http: Http, session: aiohttp.ClientSession, ask: _Ask) -> Content | Part | None:
     said: list[str] = []
     tries = tenacity.AsyncRetrying(
         sleep=asyncio.sleep,
@@ -103,9 +136,9 @@ async def _get(
     )
     try:
         async with asyncio.timeout(http.seconds):
-            return await tries(_follow, http, session, url, known)
+            return await tries(_follow, http, session, ask)
     except TimeoutError:
-        host = shown(URL(url, encoded=True).raw_host or "")
+        host = shown(URL(ask.url, encoded=True).raw_host or "")
         before = f"; before that, {said[-1]}" if said else ""
         raise PhotoError(f"{host} gave no whole photo within {http.seconds:g} s{before}") from None
     except _LaterError as error:
@@ -131,34 +164,36 @@ def _later(state: tenacity.RetryCallState) -> _LaterError:
     return error
 
 
-async def _follow(
-    http: Http, session: aiohttp.ClientSession, url: str, known: str | None
-) -> Content | None:
+async def _follow(http: Http, session: aiohttp.ClientSession, ask: _Ask) -> Content | Part | None:
     for _ in range(MOST_REDIRECTS + 1):
-        answer = await _once(http, session, url, known)
+        answer = await _once(http, session, ask)
         if not isinstance(answer, str):
             return answer
-        url = answer
+        ask = ask._replace(url=answer)
     raise PhotoError(f"more than {MOST_REDIRECTS} redirects")
 
 
 async def _once(
-    http: Http, session: aiohttp.ClientSession, url: str, known: str | None
-) -> Content | str | None:
+    http: Http, session: aiohttp.ClientSession, ask: _Ask
+) -> Content | Part | str | None:
     """One request; a text is the address that it is redirected to."""
     # As it was written: what yarl would rewrite may be signed.
-    where = URL(quote(url, safe=_PRINTABLE), encoded=True)
+    where = URL(quote(ask.url, safe=_PRINTABLE), encoded=True)
     host = shown(where.raw_host or "")
-    conditions = _conditions(known)
+    headers = _conditions(ask.known)
+    if ask.part:
+        headers["Range"] = f"bytes={ask.part[0]}-{sum(ask.part) - 1}"
     try:
-        async with session.get(where, headers=conditions, allow_redirects=False) as answer:
+        async with session.get(where, headers=headers, allow_redirects=False) as answer:
             if answer.status in (301, 302, 303, 307, 308):
-                return _target(http, host, url, answer.headers.get("Location"))
-            if answer.status == 304 and conditions:
+                return _target(http, host, ask.url, answer.headers.get("Location"))
+            if answer.status == 304 and ask.known:
                 return None
+            if ask.part and answer.status in (200, 206):
+                return await _part(http, host, answer, ask.part[0])
             if answer.status != 200:
                 raise _refusal(host, answer.status, answer.headers)
-            return await _content(http, host, answer, known)
+            return await _content(http, host, answer, ask)
     except (PhotoError, _LaterError):
         raise
     except Exception as error:
@@ -167,28 +202,49 @@ async def _once(
 
 
 async def _content(
-    http: Http, host: str, answer: aiohttp.ClientResponse, known: str | None
+    http: Http, host: str, answer: aiohttp.ClientResponse, ask: _Ask
 ) -> Content | None:
-    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        # Nobody knows how large it becomes.
-        raise PhotoError(f"{host} sends it compressed ({shown(encoding)}), although asked not to")
+    _check_coding(host, answer)
     length = answer.content_length
     _check_size(http, length or 0)
-    if known and _version(answer.headers, length) == known:
+    if ask.known and _version(answer.headers, length) == ask.known:
         return None  # a server that takes no conditions: the rest is not read
+    file = ask.file or BytesIO()
+    file.seek(0)
+    file.truncate()  # of a try before
+    size = 0
+    async for chunk in answer.content.iter_chunked(2**18):
+        size += len(chunk)
+        _check_size(http, size)
+        file.write(chunk)
+    data = file.getvalue() if isinstance(file, BytesIO) else b""
+    return Content(data, _version(answer.headers, size))
+
+
+async def _part(http: Http, host: str, answer: aiohttp.ClientResponse, first: int) -> Part:
+    _check_coding(host, answer)
+    told = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if answer.status != 206 or not told or int(told[1]) != first:
+        raise PhotoError(f"{host} gives no parts of files: fetch the file, and ingest that")
+    _check_size(http, answer.content_length or 0)
     data = bytearray()
     async for chunk in answer.content.iter_chunked(2**18):
         data += chunk
         _check_size(http, len(data))
-    return Content(bytes(data), _version(answer.headers, len(data)))
+    size = int(told[2])
+    return Part(bytes(data), _version(answer.headers, size), size)
+
+
+def _check_coding(host: str, answer: aiohttp.ClientResponse) -> None:
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        # Nobody knows how large it becomes.
+        raise PhotoError(f"{host} sends it compressed ({shown(encoding)}), although asked not to")
 
 
 def _check_size(http: Http, size: int) -> None:
     if size > http.most_bytes:
-        raise PhotoError(
-            f"too large: {size:,} bytes or more, at most {http.most_bytes:,} are read for a photo"
-        )
+        raise PhotoError(f"too large: {size:,} bytes or more, at most {http.most_bytes:,} are read")
 
 
 def _target(http: Http, host: str, url: str, location: str | None) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import BinaryIO
 
 from ..photo import PhotoError, Place
 from .content import Content
 
+CHANGED = "the file that holds it was changed while it was read: run again"
 MOST_BYTES = 512 * 2**20
 """A larger photo is refused before it is read."""
 
@@ -31,10 +33,8 @@ def read(place: Place) -> Content:
     """The whole of a regular file, or its part. Never hangs on a pipe or a device."""
     path = place.address
     try:
-        _check(os.stat(path), place)  # noqa: PTH116 - a path may be any bytes
-        handle = os.open(path, _FLAGS)
-        with open(handle, "rb") as file:  # noqa: PTH123 - the handle of a checked file
-            about = os.fstat(handle)
+        with open_(path) as file:
+            about = os.fstat(file.fileno())
             _check(about, place)
             if place.length is None:
                 return Content(file.read(), version_of(about))
@@ -42,11 +42,27 @@ def read(place: Place) -> Content:
             data = file.read(place.length)
     except OSError as error:
         raise PhotoError(why_not(path, error)) from None
-    except ValueError as error:
-        raise PhotoError(_no_name(error)) from None
     if len(data) < place.length:
         raise PhotoError("truncated: its archive ends before it does")
     return Content(data, version_of(about))
+
+
+def open_(path: str) -> BinaryIO:
+    """A regular file, opened. Raises PhotoError."""
+    try:
+        _check_kind(os.stat(path))  # noqa: PTH116 - a path may be any bytes
+        handle = os.open(path, _FLAGS)
+        file = open(handle, "rb")  # noqa: PTH123, SIM115 - the handle of a checked file
+    except OSError as error:
+        raise PhotoError(why_not(path, error)) from None
+    except ValueError as error:
+        raise PhotoError(_no_name(error)) from None
+    try:
+        _check_kind(os.fstat(handle))
+    except PhotoError:
+        file.close()
+        raise
+    return file
 
 
 def version_of(about: os.stat_result) -> str:
@@ -56,6 +72,14 @@ def version_of(about: os.stat_result) -> str:
 
 def _check(about: os.stat_result, place: Place) -> None:
     """Refuses what is no regular file, is empty or too large to be a photo."""
+    _check_kind(about)
+    if place.version not in (None, version_of(about)):
+        raise PhotoError(CHANGED)
+    if not place.cell:
+        check_size(about.st_size if place.length is None else place.length)
+
+
+def _check_kind(about: os.stat_result) -> None:
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a named pipe",
@@ -67,9 +91,6 @@ def _check(about: os.stat_result, place: Place) -> None:
         raise PhotoError(
             f"not a file but {kinds.get(stat.S_IFMT(about.st_mode), 'something else')}"
         )
-    if place.version not in (None, version_of(about)):
-        raise PhotoError("its tar file was changed while it was read: run again")
-    check_size(about.st_size if place.length is None else place.length)
 
 
 def check_size(size: int) -> None:
