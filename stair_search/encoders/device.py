@@ -25,7 +25,9 @@ _MEMORY_WORDS = (
 
 
 class Memory(NamedTuple):
-    """Of a device, in bytes. used: the most that this process has held at once."""
+    """Of a device, in bytes. used: the most that this process has held at once. total: what it
+    could hold, beside other processes.
+    """
 
     used: int
     total: int

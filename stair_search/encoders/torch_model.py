@@ -167,7 +167,9 @@ class _OfTorch:
     def memory(self) -> Memory | None:
         if self.device == "cpu":
             return None
-        total = torch.cuda.get_device_properties(self.device).total_memory
+        # not the GPU's total: others may be on it
+        free, _ = torch.cuda.mem_get_info(self.device)
+        total = free + torch.cuda.memory_reserved(self.device)
         return Memory(torch.cuda.max_memory_reserved(self.device), total)
 
     @property

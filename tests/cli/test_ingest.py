@@ -276,3 +276,20 @@ def test_a_service_that_is_stopped_keeps_what_is_encoded(
     assert process.wait(60) == 130
     told = json.loads((tmp_path / "job" / "report.json").read_text())
     assert 0 < told["indexed"] < 600
+
+
+def test_what_cannot_encode_is_refused_before_anything_is_made(
+    cli: Cli, folder: Path, tmp_path: Path
+) -> None:
+    at = [str(folder), "--url", f"sqlite:{tmp_path / 'stair.db'}", "--model", "starter"]
+    for options, said in (
+        (["--device", "cuda:7"], "device 'cuda:7' is not there: this machine has cpu"),
+        (["--device", "tpu"], "device 'tpu': known are auto, cpu, cuda and cuda:N"),
+        (["--precision", "fp16"], "precision fp16 needs the torch folder of a model"),
+        (["--compile"], "torch.compile needs the torch folder of a model"),
+    ):
+        result = cli("ingest", *at, *options)
+        assert result.exit_code == 2 and said in result.stderr, result.output
+    assert not (tmp_path / "stair.db").exists()
+    told = report(cli, "ingest", *at, "--device", "cpu", "--encode-batch", "3", code=1)
+    assert told["stages"]["encode"]["batch"] == 3

@@ -272,7 +272,8 @@ def test_the_bias_and_what_comes_out_are_float32() -> None:
     with torch.no_grad():
         made.image_head.bias.fill_(1 + 2**-12)  # bf16 has no such number
     side = ImageSide(made, torch.bfloat16)
-    assert (side.bias == 1 + 2**-12).all() and side.table.dtype == torch.bfloat16
+    assert side.bias.dtype == torch.float32 and (side.bias == 1 + 2**-12).all()
+    assert side.table.dtype == torch.bfloat16
     assert side(torch.tensor(photos(SIZE, 2))).dtype == torch.float32
 
 

@@ -24,9 +24,9 @@ from stair_search.fields import Fields
 from stair_search.ingest import Progress, run
 from stair_search.ingest.count import count
 from stair_search.ingest.ledger import Ledger
-from stair_search.ingest.read import READERS
 from stair_search.ingest.photo import Photo, Place, Result
 from stair_search.ingest.pipe import Meter
+from stair_search.ingest.read import READERS
 from stair_search.ingest.sources import Sources
 from stair_search.ingest.stages import STAGES, Run
 from stair_search.ingest.watch import Watch, bottleneck
