@@ -24,6 +24,7 @@ from typing import TypeVar
 from benchmarks import jobs
 from benchmarks.machine import machine
 from stair_search.fields import Fields
+from stair_search.ingest.groups import Found
 from stair_search.ingest.ledger import Ledger
 from stair_search.ingest.photo import Result, Work
 from stair_search.ingest.plan import plan
@@ -88,7 +89,7 @@ def measured(source: tuple[str, ...], count: int, home: Path) -> dict[str, float
     reader, fields, policy = Reader(Allowed()), Fields(), Policy()
     home.mkdir()
 
-    def planned(ledger: Ledger) -> Iterable[Work | Result]:
+    def planned(ledger: Ledger) -> Iterable[Found]:
         return plan(photos, ledger, reader, model="m", fields=fields, policy=policy)
 
     photos, find = timed(lambda: list(Sources(source, None, fields)))

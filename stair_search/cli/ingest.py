@@ -25,6 +25,7 @@ stair-search ingest ~/Pictures
 stair-search ingest holidays/ cat.jpg --captions captions.csv --index holidays
 stair-search ingest shards/ list.ndjson --columns columns.toml --allow-host '*.example.org'
 stair-search ingest s3://bucket/photos gs://bucket/shards https://example.org/list.csv
+stair-search ingest products.csv --columns products.toml --index products
 stair-search ingest photos.csv --url https://search.example.org:9200 --executor ray
 stair-search ingest ~/Pictures --dry-run
 stair-search ingest ~/Pictures --delete-missing
@@ -41,7 +42,8 @@ stair-search ingest ~/Pictures --delete-missing
 @click.option(
     "--columns",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="TOML file that names the columns of lists and tar files, and their types.",
+    help="TOML file that names the columns of lists and tar files, their types, and which of them "
+    "groups photos.",
 )
 @click.option(
     "--policy",

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from stair_search.engines.base import Engine
 from stair_search.errors import UsageError
-from stair_search.queries import Bool, HasToken
+from stair_search.mappings import photos_in
+from stair_search.queries import BestPhoto, Bool, HasToken, Query
+from stair_search.queries.reasons import stored_weights
 from stair_search.vocabulary import Vocabulary, escape
 
 from . import job as jobs
@@ -50,11 +52,15 @@ def audit(
         raise UsageError(f"the policy of {past.folder} forbids nothing: name a --token")
     check_known(wanted, vocabulary or load(settings.model).vocabulary, "--token")
     refresh(engine, settings.index)
+    photos = photos_in(engine.mapping(settings.index), fields)
+    names = fields.in_photos() if photos else fields
     for token in wanted:
-        for model in engine.models(settings.index, fields.token):
-            query = Bool(filter=(HasToken(token, model, field=fields.token),))
-            for name, found in engine.scan(settings.index, [fields.token, fields.image], query):
-                weights = found[fields.token]
-                weights = weights[0] if isinstance(weights, list) else weights
-                weight = float(weights[escape(token)])
-                yield Holder(token, name, found.get(fields.image), weight, reasons.get(token))
+        for model in engine.models(settings.index, names.token):
+            rule: Query = HasToken(token, model, field=names.token)
+            query = Bool(filter=(BestPhoto(rule, photos) if photos else rule,))
+            for name, found in engine.scan(settings.index, [names.token, names.image], query):
+                for one in found[photos] if photos else [found]:
+                    weight = stored_weights(one[fields.token]).get(escape(token))
+                    if weight is not None:
+                        image = one.get(fields.image)
+                        yield Holder(token, name, image, float(weight), reasons.get(token))

@@ -7,8 +7,7 @@ A photo travels as its pickled `Work` beside flat columns, what has become of it
 from __future__ import annotations
 
 import pickle
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from stair_search.tokens import TokenWeights
 
-from .photo import Prepared, Result, Work
+from .photo import GroupWork, Prepared, Result, Work
 
 _BINARIES = pa.list_(pa.large_binary())
 
@@ -56,38 +55,21 @@ Answer = TokenWeights | str
 """A photo's tokens, or why it has none."""
 
 
-def cut(
-    items: Iterable[Work | Result], size: Callable[[], int], seconds: float
-) -> Iterator[list[Work | Result]]:
-    """Works in blocks of a size that may change, each with the results that came between; none is
-    held longer than `seconds` while others come.
-    """
-    block: list[Work | Result] = []
-    works, since = 0, time.monotonic()
-    for item in items:
-        block.append(item)
-        works += isinstance(item, Work)
-        now = time.monotonic()
-        if works >= size() or len(block) >= 1024 or now - since > seconds:
-            yield block
-            block, works, since = [], 0, now
-    if block:
-        yield block
-
-
-def of_works(works: Sequence[Work]) -> pa.Table:
+def of_works(works: Sequence[Work | GroupWork]) -> pa.Table:
     return _row({"works": _pickled(works)}, WORKS)
 
 
-def works_of(table: pa.Table) -> Iterator[Work]:
+def works_of(table: pa.Table) -> Iterator[Any]:
     return _unpickled(table, "works")
 
 
 class Decoded(NamedTuple):
-    """photos: that are to be encoded; final: what needs no more. read_ms: waited for servers."""
+    """photos: that are to be encoded; final: what needs no more, and the documents that photos
+    share, each before its photos. read_ms: waited for servers.
+    """
 
     photos: list[Prepared]
-    final: list[Result]
+    final: list[Result | GroupWork]
     read_ms: float
 
 
@@ -127,7 +109,7 @@ class Encoded(NamedTuple):
     """photos: with their tokens and the milliseconds that encoding took; their pixels are gone."""
 
     photos: list[tuple[Prepared, Answer, float]]
-    final: list[Result]
+    final: list[Result | GroupWork]
     read_ms: float
     device: str
 
@@ -195,7 +177,7 @@ def _column(table: pa.Table, name: str) -> list[Any]:
     return values
 
 
-def _pickled(items: Iterable[Work | Result]) -> list[bytes]:
+def _pickled(items: Iterable[Work | Result | GroupWork]) -> list[bytes]:
     return [pickle.dumps(item) for item in items]
 
 

@@ -6,6 +6,7 @@
     caption = "title"            # "caption"
     routing = "tenant"           # of the document, which chooses its shard; by its id unless given
     keep_query = ["file"]        # parameters of an address that tell photos apart
+    group = "product"            # photos with the same value here share a document, whose id it is
 
     [fields]                     # the further columns that are kept, each with its type
     licence = "keyword"
@@ -62,16 +63,17 @@ def unlisted(cells: Mapping[str, list[Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """image, id, caption, routing: names of columns. types: field -> type of the further ones that
-    are kept; None for all that come, as keywords. keep_query: the parameters of an address that
-    tell photos apart; None where there should be none, and two addresses that differ in them alone
-    are refused.
+    """image, id, caption, routing, group: names of columns. types: field -> type of further ones
+    that are kept; None for all that come, as keywords. keep_query: the parameters of an address
+    that tell photos apart; None where there should be none, and two addresses that differ in them
+    alone are refused.
     """
 
     image: str = "image"
     id: str = "id"
     caption: str = "caption"
     routing: str | None = None
+    group: str | None = None
     keep_query: tuple[str, ...] | None = None
     types: Mapping[str, str] | None = field(default=None)
 
@@ -83,9 +85,9 @@ class Columns:
     @property
     def named(self) -> set[str]:
         """The columns that a user has named."""
-        usual = {"id", "caption", "image"}
-        own = {self.image, self.id, self.caption, *([self.routing] if self.routing else [])}
-        return {*(self.types or ()), *(own - usual)}
+        usual = {"id", "caption", "image", None}
+        own = {self.image, self.id, self.caption, self.routing, self.group} - usual
+        return {*(self.types or ()), *(name for name in own if name)}
 
     def keeps(self, name: str) -> bool:
         """Whether a column becomes a field of its own."""
@@ -125,6 +127,8 @@ def read_columns(file: Path, own: Fields) -> Columns:
         if not (is_texts(value) if key == "keep_query" else isinstance(value, str) and value):
             what = "list of parameters" if key == "keep_query" else "name of a column"
             raise UsageError(f"{file}: {key} = {value!r} is no {what}")
+    if "group" in told and "id" in told:
+        raise UsageError(f"{file}: the id of a document is its group: name one of them, not both")
     if "keep_query" in told:
         told["keep_query"] = tuple(told["keep_query"])
     if types is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from itertools import islice
+from typing import Any
 
 import orjson
 
@@ -14,7 +15,8 @@ from stair_search.fields import Fields
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary, unescape
 
-from .photo import Photo
+from .columns import unlisted
+from .photo import GroupWork, Photo
 from .policy import Policy
 
 STRONGEST = 16
@@ -55,6 +57,38 @@ def document(
         },
         photo.routing,
     )
+
+
+def document_of(
+    group: GroupWork, parts: Mapping[str, Mapping[str, Any]], fields: Fields
+) -> Document:
+    """The document that photos share. Captions are the photos' own; of further columns it has all
+    values that its photos have.
+
+    parts: what is to be in it of each photo, by the photo's id.
+    """
+    columns: dict[str, list[Any]] = {}
+    for photo in group.photos:
+        for name, value in photo.columns.items():
+            if name != fields.caption:
+                held = columns.setdefault(name, [])
+                values = value if isinstance(value, list) else [value]
+                held += [one for one in values if one not in held]
+    photos = [
+        {**{n: v for n, v in photo.columns.items() if n == fields.caption}, **parts[photo.id]}
+        for photo in group.photos
+        if photo.id in parts
+    ]
+    gone = dict.fromkeys(set(group.gone) - set(columns))
+    made = {**gone, **unlisted(columns), fields.photos: photos}
+    return Document(group.id, made, group.photos[0].routing)
+
+
+def rules(fields: Fields, policy: Policy, model: str) -> str:
+    """Changes with what a photo's part of a document is made by, the photo apart."""
+    told = _hash_of(fields, policy.fingerprint, None).copy()
+    told.update(model.encode())
+    return told.hexdigest()[:16]
 
 
 def columns_hash(photo: Photo, fields: Fields, policy: Policy, pipeline: str | None) -> str:

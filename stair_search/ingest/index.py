@@ -62,11 +62,13 @@ def make_ready(
     types: Mapping[str, str],
     declared: Mapping[str, str],
     routed: bool = False,
+    several: bool = False,
 ) -> tuple[bool, str | None]:
     """Makes a missing index (not in a dry run). Whether it has, and a line to be shown.
 
     types: of the fields beside stair-search's own; declared: of those that the user has declared,
-    which an index that is there must have so. routed: documents come with a routing.
+    which an index that is there must have so. routed: documents come with a routing;
+    several: photos a document.
 
     Raises ModelError where the index holds another model's tokens or cannot hold these,
     DestinationError where nothing can be written under its name.
@@ -77,14 +79,17 @@ def make_ready(
         if job.dry_run:
             return False, f"{where} would be made"
         try:
-            engine.create(job.index, index_body(engine.info.product, job.fields, types))
+            engine.create(
+                job.index, index_body(engine.info.product, job.fields, types, several=several)
+            )
             return True, f"{where} made"
         except DestinationError:
             if not engine.exists(job.index):  # else another job was quicker
                 raise
     target = engine.writes_to(job.index)
     mapping = engine.mapping(job.index)
-    amiss = differences(mapping, index_body(engine.info.product, job.fields, declared))
+    body = index_body(engine.info.product, job.fields, declared, several=several)
+    amiss = differences(mapping, body)
     if mapping.get("_routing", {}).get("required") and not routed:
         amiss.append(
             "it wants a routing with each document: name its column in a --columns file, "
@@ -92,7 +97,8 @@ def make_ready(
         )
     if amiss:
         raise ModelError(f"{where} cannot hold these photos: {'; '.join(amiss)}")
-    others = sorted(set(engine.models(job.index, job.fields.token)) - {encoder.fingerprint})
+    token = (job.fields.in_photos() if several else job.fields).token
+    others = sorted(set(engine.models(job.index, token)) - {encoder.fingerprint})
     if others:
         raise ModelError(
             f"{where} holds tokens of model {', '.join(others)}; {encoder.name} is "

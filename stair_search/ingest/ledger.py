@@ -6,6 +6,9 @@ any moment leaves whole rows of finished work. `content_hash`, `columns_hash`, `
 document must be written again, come what may); `state` and `reason` of the last time that the photo
 was seen. So a photo that has become unreadable is `failed` while its document stays.
 
+Photos that share a document have its id as `document`. `part` is what it holds of one of them, so
+that it can be written anew when another has changed; `rules` is what that part was made by.
+
 No secret is kept here.
 """
 
@@ -15,7 +18,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -28,9 +31,11 @@ from .photo import TAKEN_DOWN, Photo, Result, State, printable
 _TABLES = """
 CREATE TABLE IF NOT EXISTS photos(
   id TEXT PRIMARY KEY, uri TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
+  document TEXT, part TEXT, rules TEXT,
   version TEXT, content_hash TEXT, columns_hash TEXT, names TEXT, model TEXT, routing TEXT,
   decode_ms REAL, encode_ms REAL, run INTEGER NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS photos_by_document ON photos(document) WHERE document IS NOT NULL;
 CREATE TABLE IF NOT EXISTS job(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 
@@ -43,36 +48,58 @@ CREATE TEMP TABLE IF NOT EXISTS seen_uri(uri TEXT PRIMARY KEY, start INTEGER) WI
 """
 
 _INDEXED = """
-INSERT INTO photos VALUES (:id, :uri, :state, NULL, :version, :content_hash, :columns_hash,
-                           :names, :model, :routing, :decode_ms, :encode_ms, :run, :at)
+INSERT INTO photos VALUES (:id, :uri, :state, NULL, :document, :part, :rules, :version,
+                           :content_hash, :columns_hash, :names, :model, :routing, :decode_ms,
+                           :encode_ms, :run, :at)
 ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = NULL,
+  document = :document, part = :part, rules = :rules,
   version = :version, content_hash = :content_hash, columns_hash = :columns_hash, names = :names,
   model = :model, routing = :routing, decode_ms = :decode_ms, encode_ms = :encode_ms,
   run = :run, at = :at
 """
 
 _UNCHANGED = """
-INSERT INTO photos(id, uri, state, reason, version, run, at)
-  VALUES (:id, :uri, :state, :reason, :version, :run, :at)
+INSERT INTO photos(id, uri, state, reason, document, version, run, at)
+  VALUES (:id, :uri, :state, :reason, :document, :version, :run, :at)
 ON CONFLICT(id) DO UPDATE SET state = :state, reason = :reason, version = :version, run = :run,
   at = :at
 """
 
 _FAILED = """
-INSERT INTO photos(id, uri, state, reason, run, at) VALUES (:id, :uri, :state, :reason, :run, :at)
+INSERT INTO photos(id, uri, state, reason, document, run, at)
+  VALUES (:id, :uri, :state, :reason, :document, :run, :at)
 ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = :reason, run = :run, at = :at
+"""
+
+# Documents of several photos as written last: known by the hashes of all, in rising order.
+_GROUPED = """
+CREATE TEMP TABLE grouped(id TEXT PRIMARY KEY, hash TEXT, model TEXT);
+INSERT INTO grouped
+SELECT document, group_concat(content_hash, ' '), max(model) FROM (
+  SELECT document, content_hash, model FROM photos
+  WHERE document IS NOT NULL AND content_hash IS NOT NULL ORDER BY document, content_hash
+) GROUP BY document;
 """
 
 _DIFFERING = """
 CREATE INDEX temp.found_in_order ON found(id, hash, model, own);
-CREATE TEMP TABLE missing AS SELECT id FROM photos
-  WHERE content_hash IS NOT NULL AND NOT EXISTS (SELECT 1 FROM found WHERE found.id = photos.id)
+CREATE TEMP TABLE missing AS
+  SELECT id FROM photos WHERE content_hash IS NOT NULL AND document IS NULL
+    AND NOT EXISTS (SELECT 1 FROM found WHERE found.id = photos.id)
+  UNION ALL
+  SELECT id FROM grouped WHERE NOT EXISTS (SELECT 1 FROM found WHERE found.id = grouped.id)
   ORDER BY id;
-CREATE TEMP TABLE stale AS SELECT DISTINCT id, state IS NOT NULL AS known
-  FROM found INDEXED BY found_in_order LEFT JOIN photos USING (id)
-  WHERE CASE WHEN state IS NULL THEN own
-    ELSE hash IS NOT content_hash OR found.model IS NOT photos.model END
-  ORDER BY id;
+CREATE TEMP TABLE stale AS
+  SELECT DISTINCT found.id, photos.id IS NOT NULL OR grouped.id IS NOT NULL AS known
+  FROM found INDEXED BY found_in_order
+  LEFT JOIN photos ON photos.id = found.id LEFT JOIN grouped ON grouped.id = found.id
+  WHERE CASE
+    WHEN grouped.id IS NOT NULL
+      THEN found.hash IS NOT grouped.hash OR found.model IS NOT grouped.model
+    WHEN photos.id IS NOT NULL
+      THEN found.hash IS NOT photos.content_hash OR found.model IS NOT photos.model
+    ELSE own END
+  ORDER BY found.id;
 """
 
 _NOT_MET = "id NOT IN (SELECT id FROM seen_id) AND uri NOT IN (SELECT uri FROM seen_uri)"
@@ -93,6 +120,7 @@ class Entry(NamedTuple):
     columns_hash: str | None
     model: str | None
     routing: str | None
+    rules: str | None
     names: tuple[str, ...]
 
 
@@ -105,6 +133,9 @@ class Compared(NamedTuple):
     missing: int
     stale: int
     known: int
+
+
+_ENTRY = "state, version, content_hash, columns_hash, model, routing, rules, names"
 
 
 class Ledger:
@@ -186,6 +217,14 @@ class Ledger:
                 [("index_uuid", index_uuid), ("run", str(self.run))],
             )
 
+    def meet_group(self, photos: Iterable[Photo]) -> None:
+        """Notes that this run has come to photos of one document; others may have them too."""
+        with self._lock:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO seen_id VALUES (?, ?)",
+                ((photo.id, photo.uri) for photo in photos),
+            )
+
     def meet(self, photo: Photo) -> str | None:
         """Notes that this run has come to a photo.
 
@@ -211,20 +250,32 @@ class Ledger:
         if self._empty:
             return None
         with self._lock:
-            row = self._db.execute(
-                "SELECT state, version, content_hash, columns_hash, model, routing, names "
-                "FROM photos WHERE id = ?",
-                (id,),
-            ).fetchone()
-        if row is None:
-            return None
-        return Entry._make((*row[:-1], tuple(json.loads(row[-1] or "[]"))))
+            row = self._db.execute(f"SELECT {_ENTRY} FROM photos WHERE id = ?", (id,)).fetchone()
+        return None if row is None else _entry(row)
 
-    def record(self, results: Iterable[Result], *, model: str) -> None:
-        """Final states, in one transaction."""
+    def group(self, document: str) -> dict[str, Entry]:
+        """What is known of the photos that share a document, by their ids."""
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT id, {_ENTRY} FROM photos WHERE document = ?", (document,)
+            ).fetchall()
+        return {name: _entry(row) for name, *row in rows}
+
+    def parts(self, document: str) -> dict[str, dict[str, Any]]:
+        """What a shared document holds of its photos, by their ids."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT id, part FROM photos WHERE document = ? AND part IS NOT NULL", (document,)
+            ).fetchall()
+        return {name: json.loads(part) for name, part in rows}
+
+    def record(self, results: Sequence[Result], *, model: str) -> None:
+        """Final states, in one transaction: photos that share a document are given together."""
         now = time.time()
         rows = [(_STATEMENTS[result.state], self._row(result, model, now)) for result in results]
+        gone = [(name,) for result in results for name in result.forget]
         with self._transaction():
+            self._db.executemany("DELETE FROM photos WHERE id = ?", gone)
             for statement, row in rows:
                 self._db.execute(statement, row)
 
@@ -245,6 +296,9 @@ class Ledger:
             "id": photo.id,
             "uri": photo.uri,
             "reason": printable(result.reason) if result.reason else None,
+            "document": photo.group,
+            "part": None if result.part is None else json.dumps(result.part, separators=(",", ":")),
+            "forget": None,
             "names": json.dumps(sorted(photo.columns)),
             "model": model,
             "routing": photo.routing,
@@ -253,9 +307,10 @@ class Ledger:
         }
 
     def failures(self) -> Iterator[tuple[str, str, str]]:
-        """id, uri and reason of the photos that failed when they were last seen."""
+        """The document's id, uri and reason of the photos that failed when they were last seen."""
         yield from self._db.execute(
-            "SELECT id, uri, reason FROM photos WHERE state = 'failed' ORDER BY id"
+            "SELECT coalesce(document, id), uri, reason FROM photos WHERE state = 'failed' "
+            "ORDER BY id"
         )
 
     def failures_not_met(self) -> Iterator[tuple[str, str]]:
@@ -285,20 +340,26 @@ class Ledger:
             )
 
     def find_missing(self) -> tuple[int, int]:
-        """Looks for photos with a document that this run has not come to, nor to another id of the
-        same photo, which has failed. Answers how many there are, and of how many documents.
+        """Looks for documents of photos that this run has not come to, nor to another id of the
+        same photo, which has failed; of several photos, to none of them. Answers how many there
+        are, and of how many.
         """
         with self._lock:
             self._db.execute(
                 "CREATE TEMP TABLE missing AS SELECT id FROM photos "
-                "WHERE content_hash IS NOT NULL AND id NOT IN (SELECT id FROM seen_id) "
+                "WHERE content_hash IS NOT NULL AND document IS NULL "
+                "AND id NOT IN (SELECT id FROM seen_id) "
                 "AND (uri NOT IN (SELECT uri FROM seen_uri) OR uri IN (SELECT uri FROM seen_id)) "
-                "AND uri NOT IN (SELECT uri FROM photos WHERE state = 'failed' AND run = ?)",
+                "AND uri NOT IN (SELECT uri FROM photos WHERE state = 'failed' AND run = ?) "
+                "UNION ALL SELECT document FROM photos WHERE document IS NOT NULL "
+                "GROUP BY document HAVING max(content_hash) IS NOT NULL "
+                "AND NOT max(id IN (SELECT id FROM seen_id))",
                 (self.run,),
             )
             (missing,) = self._db.execute("SELECT count(*) FROM missing").fetchone()
             (documents,) = self._db.execute(
-                "SELECT count(*) FROM photos WHERE content_hash IS NOT NULL"
+                "SELECT count(DISTINCT coalesce(document, id)) FROM photos "
+                "WHERE content_hash IS NOT NULL"
             ).fetchone()
         return missing, documents
 
@@ -323,7 +384,10 @@ class Ledger:
     def forget(self, ids: Iterable[str]) -> None:
         """Drops rows."""
         with self._transaction():
-            self._db.executemany("DELETE FROM photos WHERE id = ?", ((name,) for name in ids))
+            self._db.executemany(
+                "DELETE FROM photos WHERE document = ?1 OR (id = ?1 AND document IS NULL)",
+                ((name,) for name in ids),
+            )
 
     def compare(self, found: Iterable[tuple[str, str | None, str | None, bool]]) -> Compared:
         """Holds all documents of the index (id, hash, model, own) beside the rows.
@@ -336,9 +400,10 @@ class Ledger:
             self._db.execute("BEGIN")
             self._db.executemany("INSERT INTO found VALUES (?, ?, ?, ?)", found)
             self._db.execute("COMMIT")
-            self._db.executescript(_DIFFERING)
+            self._db.executescript(_GROUPED + _DIFFERING)
             counts = self._db.execute(
-                "SELECT (SELECT count(*) FROM photos WHERE content_hash IS NOT NULL), "
+                "SELECT (SELECT count(*) FROM photos WHERE content_hash IS NOT NULL "
+                "AND document IS NULL) + (SELECT count(*) FROM grouped), "
                 "(SELECT count(*) FROM missing), (SELECT count(*) FROM stale), "
                 "(SELECT count(*) FROM stale WHERE known)"
             ).fetchone()
@@ -353,8 +418,9 @@ class Ledger:
         with self._transaction():
             self._db.executemany(
                 f"UPDATE photos SET state = 'unchanged', reason = '{TAKEN_DOWN}', version = NULL, "
-                "content_hash = NULL, columns_hash = NULL, names = NULL "
-                "WHERE id = ? AND content_hash IS NOT NULL",
+                "content_hash = NULL, columns_hash = NULL, names = NULL, part = NULL "
+                "WHERE (document = ?1 OR (id = ?1 AND document IS NULL)) "
+                "AND content_hash IS NOT NULL",
                 ((name,) for name in ids),
             )
 
@@ -363,6 +429,11 @@ class Ledger:
         with self._transaction():
             self._db.execute(
                 "UPDATE photos SET state = 'failed', reason = ?, columns_hash = NULL "
-                f"WHERE id IN (SELECT id FROM temp.{what})",
+                f"WHERE (id IN (SELECT id FROM temp.{what}) AND document IS NULL) "
+                f"OR (document IN (SELECT id FROM temp.{what}) AND content_hash IS NOT NULL)",
                 (reason,),
             )
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    return Entry._make((*row[:-1], tuple(json.loads(row[-1] or "[]"))))

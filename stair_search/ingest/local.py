@@ -17,7 +17,8 @@ from functools import partial
 
 from . import devices
 from .decode import prepare
-from .photo import Loaded, Prepared, Result, Work
+from .groups import Found
+from .photo import GroupWork, Loaded, Prepared, Result, Work
 from .pipe import Background, Room, as_done, parallel
 from .read import READERS, is_remote, read
 from .stages import Executor, Run, batches, encoded, written
@@ -36,14 +37,15 @@ def executor(run: Run) -> Iterator[Executor]:
         where = f"on {', '.join(run.devices)} in {run.encoder.precision}"
         run.notices.put(f"encode {where}, {found}")
     # Batches in the encoders and as many waiting, one being packed; a request that is being filled,
-    # and those on their way.
+    # and those on their way; a group that is not whole yet.
     requests = run.job.bulk_requests + 1
-    most = (2 * encoders.callers + 1) * found.size + requests * run.job.bulk_documents
+    most = (2 * encoders.callers + 1) * found.size
+    most += requests * max(run.job.bulk_documents, run.largest_group) + run.largest_group - 1
     yield Executor(partial(_execute, run, encoders), most)
 
 
 def _execute(
-    run: Run, encoders: devices.Pool, works: Iterator[Work | Result]
+    run: Run, encoders: devices.Pool, works: Iterator[Found]
 ) -> Generator[list[Result], None, None]:
     decoders = run.job.decode_threads or os.cpu_count() or 1
     callers = encoders.callers
@@ -62,9 +64,9 @@ def _execute(
         room.take(_bytes(found))
         return found
 
-    def decoded(item: Work | Loaded | Result | None) -> Prepared | Result | None:
+    def decoded(item: Found | Loaded | None) -> Prepared | Result | GroupWork | None:
         try:
-            if item is None or isinstance(item, Result):
+            if not isinstance(item, Work | Loaded):
                 return item
             if run.stop.is_set():
                 return None
@@ -91,5 +93,5 @@ def _execute(
         found.close()
 
 
-def _bytes(item: Work | Loaded | Result | None) -> int:
+def _bytes(item: Found | Loaded | None) -> int:
     return len(item.data) if isinstance(item, Loaded) else 0

@@ -3,7 +3,7 @@
 `image` is a path (absolute, relative to the list's folder, or to `images/` beside the list) or an
 address; `caption` becomes the caption, `id` the document's id, further columns become fields, see
 `columns`. Of several rows of one image each column keeps its distinct values, in the order of the
-rows.
+rows. Where a column groups photos they come group by group, and an image may be in several.
 
 Read once into a temporary database on disk, so that a list of any length takes no memory.
 """
@@ -20,6 +20,7 @@ from stair_search.errors import UsageError
 from stair_search.fields import Fields
 
 from .columns import CellError, Columns, check_name, text_of, unlisted
+from .groups import MOST_PHOTOS
 from .names import Names
 from .photo import Photo, PhotoError, Place, id_of, printable
 from .rows import Row
@@ -29,6 +30,11 @@ CREATE TABLE row(n INTEGER PRIMARY KEY, uri TEXT, name TEXT, address BLOB, id TE
                  cells TEXT, problem TEXT);
 """
 _INDICES = "CREATE INDEX by_uri ON row(uri); CREATE INDEX by_name ON row(name);"
+_INDEX_OF_GROUPS = "CREATE INDEX by_group ON row(id, uri);"
+_GROUPED = """
+SELECT id, uri, min(n) FROM row GROUP BY id, uri
+ORDER BY min(min(n)) OVER (PARTITION BY id), id, min(n)
+"""
 
 
 class _Told(NamedTuple):
@@ -73,23 +79,43 @@ class Manifest:
                     self._meet(name)
             self._add(row)
         self._rows.commit()
-        self._rows.executescript(_INDICES)
+        self._rows.executescript(_INDEX_OF_GROUPS if self._columns.group else _INDICES)
         self._check_queries()
-        (number,) = self._rows.execute("SELECT count(DISTINCT uri) FROM row").fetchone()
-        self._number = int(number)
+        photo = "id, uri" if self._columns.group else "uri"
+        (self._number,) = self._rows.execute(
+            f"SELECT count(*) FROM (SELECT DISTINCT {photo} FROM row)"
+        ).fetchone()
 
     def __len__(self) -> int:
         """Photos."""
-        return self._number
+        return int(self._number)
+
+    def holds(self, group: str) -> bool:
+        """Whether it names photos of this document."""
+        row = self._rows.execute("SELECT 1 FROM row WHERE id = ? LIMIT 1", (group,)).fetchone()
+        return row is not None
+
+    @property
+    def largest_group(self) -> int:
+        """Photos in it; 1 where none are grouped."""
+        if not self._columns.group:
+            return 1
+        (largest,) = self._rows.execute(
+            "SELECT max(photos) FROM (SELECT count(DISTINCT uri) AS photos FROM row GROUP BY id)"
+        ).fetchone()
+        return min(largest or 1, MOST_PHOTOS)
 
     def photos(self) -> Iterator[Photo]:
-        """The photos in the order of their first rows."""
+        """The photos in the order of their first rows, or of their groups' first rows."""
+        if self._columns.group:
+            yield from self._grouped()
+            return
         order = "SELECT min(n) FROM row GROUP BY uri ORDER BY min(n)"
         for (n,) in self._rows.execute(order):
             uri, address = self._rows.execute(
                 "SELECT uri, address FROM row WHERE n = ?", (n,)
             ).fetchone()
-            told = self._joined("uri", uri)
+            told = self._joined(uri=uri)
             place = Place(os.fsdecode(address))
             yield Photo(id_of(told.id or uri), uri, place, told.columns, told.problem, told.routing)
 
@@ -99,13 +125,31 @@ class Manifest:
         for uri, problem in rows:
             yield Photo(id_of(uri), uri, Place(""), {}, problem)
 
+    def _grouped(self) -> Iterator[Photo]:
+        before, number = None, 0
+        for group, uri, n in self._rows.execute(_GROUPED):
+            (address,) = self._rows.execute("SELECT address FROM row WHERE n = ?", (n,)).fetchone()
+            place = Place(os.fsdecode(address))
+            if group is None:  # its row says so
+                yield Photo(id_of(uri), uri, place, {}, self._joined(uri=uri, id=None).problem)
+                continue
+            told = self._joined(uri=uri, id=group)
+            photo = Photo(
+                f"{group}#{uri}", uri, place, told.columns, told.problem, told.routing, group
+            )
+            before, number = group, number + 1 if group == before else 1
+            if number > MOST_PHOTOS:
+                reason = f"group {group!r} has over {MOST_PHOTOS:,} photos, the most of a document"
+                photo = photo._replace(problem=printable(f"{self.place}: {reason}"), group=None)
+            yield photo
+
     def lookup(self, photo: Photo, name: str) -> Photo:
         """A photo found elsewhere with what its rows here say of it, if there are any.
 
         Its rows name the same file, or `name`, its path relative to the folder given as a source.
         """
         for column, value in (("uri", photo.uri), ("name", name)):
-            told = self._joined(column, value)
+            told = self._joined(**{column: value})
             if any(told):
                 self.used = True
                 return photo._replace(
@@ -116,13 +160,14 @@ class Manifest:
                 )
         return photo
 
-    def _joined(self, by: str, value: str) -> _Told:
+    def _joined(self, **by: str | None) -> _Told:
         joined: dict[str, list[Any]] = {}
         given = routing = wrong = None
-        # `by` is one of this module's own two names. A name with odd bytes is in no list.
+        # `by` has this module's own names. A name with odd bytes is in no list.
         rows = self._rows.execute(
-            f"SELECT n, id, routing, cells, problem FROM row WHERE {by} = ? ORDER BY n",
-            (value.encode(errors="replace").decode(),),
+            "SELECT n, id, routing, cells, problem FROM row "
+            f"WHERE {' AND '.join(f'{column} IS ?' for column in by)} ORDER BY n",
+            [value and value.encode(errors="replace").decode() for value in by.values()],
         )
         for n, row_id, row_routing, cells, problem in rows:
             given, routing = given or row_id, routing or row_routing
@@ -167,7 +212,7 @@ class Manifest:
         columns = self._columns
         name, given, routing = (
             text_of(row.cells.get(column)) if column else ""
-            for column in (columns.image, columns.id, columns.routing)
+            for column in (columns.image, columns.group or columns.id, columns.routing)
         )
         cells: dict[str, list[Any]] = {}
         uri, address, problem = "", "", row.problem
@@ -176,6 +221,10 @@ class Manifest:
                 raise CellError("no image is named")
             if name:
                 uri, address = self._names.resolve(name)
+            if columns.group:
+                given = given and id_of(given)
+                if problem is None and not given:
+                    raise CellError(f"column {columns.group!r}, which groups the photos, is empty")
             cells = columns.cells(row.cells, filter(columns.keeps, row.cells), self._fields.caption)
         except (CellError, PhotoError) as error:
             problem = problem or str(error)

@@ -11,6 +11,7 @@ from urllib.parse import quote_from_bytes
 import numpy as np
 from numpy.typing import NDArray
 
+from stair_search.engines.base import Document
 from stair_search.engines.documents import LONGEST_ID
 
 State = Literal["indexed", "unchanged", "failed"]
@@ -50,7 +51,8 @@ class Photo(NamedTuple):
     as its fragment. columns: fields for its document (caption and the CSV's further columns).
     problem: why it cannot be read, where the source already knows; its place has no address then
     where photos may be hidden behind it that are not known: a folder, a tar file, a row of a list.
-    routing: of its document.
+    routing: of its document. group: the id of the document that it shares with others (see
+    `groups`); its own id is then for the ledger alone.
     """
 
     id: str
@@ -59,6 +61,7 @@ class Photo(NamedTuple):
     columns: dict[str, Any]
     problem: str | None = None
     routing: str | None = None
+    group: str | None = None
 
 
 class Work(NamedTuple):
@@ -97,7 +100,11 @@ class Prepared(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A photo in its final state; reason: why it failed, in one line, or TAKEN_DOWN."""
+    """A photo in its final state; reason: why it failed, in one line, or TAKEN_DOWN.
+
+    Of one that shares its document: part, what the document holds of it, the caption apart; rules,
+    see `document`. forget: ids of photos that the document has no more, once it is written.
+    """
 
     photo: Photo
     state: State
@@ -107,6 +114,39 @@ class Result(NamedTuple):
     columns_hash: str | None = None
     decode_ms: float | None = None
     encode_ms: float | None = None
+    part: dict[str, Any] | None = None
+    rules: str | None = None
+    forget: tuple[str, ...] = ()
+
+
+class GroupWork(NamedTuple):
+    """A document of several photos, some of which may be read: their `Work` follows it.
+
+    photos: all that its source names, in order. parts: what is kept of them, by photo's id.
+    results: of those that are not to be read. awaited: ids of those that are. renewed: what becomes
+    of one of these that turns out to be unchanged, where its source says something else of it now.
+    due: the document is to be written whatever turns out. gone: fields that it has and its source
+    has no more. left: ids of photos that it has and its source has no more; unfit: of those whose
+    part may not be written again.
+    """
+
+    id: str
+    photos: tuple[Photo, ...]
+    parts: dict[str, dict[str, Any]]
+    results: tuple[Result, ...]
+    awaited: tuple[str, ...]
+    renewed: dict[str, Result]
+    due: bool
+    gone: tuple[str, ...]
+    left: tuple[str, ...]
+    unfit: tuple[str, ...]
+
+
+class Ready(NamedTuple):
+    """A document that is to be written and what becomes of its photos then."""
+
+    document: Document
+    results: tuple[Result, ...]
 
 
 class PhotoError(Exception):

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 from stair_search.fields import Fields
 
-from .document import columns_hash
-from .ledger import Ledger
-from .photo import TAKEN_DOWN, Photo, PhotoError, Place, Result, Work, id_of
+from .document import columns_hash, rules
+from .groups import Found
+from .ledger import Entry, Ledger
+from .photo import TAKEN_DOWN, GroupWork, Photo, PhotoError, Place, Result, Work, id_of
 from .policy import Policy
 from .reading.reader import Reader
 
@@ -28,66 +31,151 @@ def plan(
     kept_out: Container[str] = (),
     only_failed: bool = False,
     stop: threading.Event | None = None,
-) -> Iterator[Work | Result]:
-    """Each photo once: a final result where the ledger or the file's kind decides, or work.
+) -> Iterator[Found]:
+    """Each photo once: a final result where the ledger or the file's kind decides, or work. Photos
+    that share a document come one after the other, and theirs too.
 
     kept_out: ids of photos that were taken down: they are left as they are.
     only_failed: photos that did not fail last time are passed over as if they were not there;
     those that did and are found no more have failed again.
     """
-    for photo in photos:
-        if stop and stop.is_set():
-            return
-        first = ledger.meet(photo)
-        if first == photo.uri:
+    planner = _Planner(ledger, reader, model, fields, policy, pipeline, kept_out, only_failed)
+    for group, photos_of in groupby(photos, lambda photo: photo.group):
+        if group is not None:
+            if stop and stop.is_set():
+                return
+            yield from planner.shared(group, list(photos_of))
             continue
-        if first and first.startswith(f"{photo.uri}@"):
-            uri = f"{photo.uri}@{photo.place.offset}"
-            twin = photo._replace(id=id_of(uri), uri=uri)
-            if not ledger.meet(twin):
-                start = first.rpartition("@")[2]
-                reason = f"a second member of this name; the first, at byte {start}, was taken"
-                yield Result(twin, "failed", reason)
-            continue
-        if first:
-            reason = f"its id {photo.id!r} is that of {first} already"
-            yield Result(photo._replace(id=photo.uri), "failed", reason)
-            continue
-        known = ledger.entry(photo.id)
-        if only_failed and (known is None or known.state != "failed"):
-            continue
-        if photo.id in kept_out:
-            yield Result(photo, "unchanged", TAKEN_DOWN)
-            continue
-        if photo.problem:
-            yield Result(photo, "failed", photo.problem)
-            continue
-        # where the document is known to be gone or to be written anew, it may go elsewhere
-        if known and known.columns_hash and known.routing != photo.routing:
-            yield Result(photo, "failed", _routed_anew(known.routing, photo.routing))
-            continue
-        try:
-            version = reader.version(photo.place)
-        except PhotoError as error:
-            yield Result(photo, "failed", str(error))
-            continue
-        told = columns_hash(photo, fields, policy, pipeline)
-        work = Work(photo, version, told)
-        if known and known.content_hash:
-            if known.model == model and known.columns_hash == told:
-                if version and version == known.version and known.state != "failed":
-                    yield Result(photo, "unchanged", None, version)
-                    continue
-                work = work._replace(known_hash=known.content_hash)
-                if version is None:
-                    work = work._replace(version=known.version)
-            work = work._replace(gone=tuple(set(known.names) - set(photo.columns)))
-        yield work
+        for photo in photos_of:
+            if stop and stop.is_set():
+                return
+            yield from planner.alone(photo)
     if only_failed:
         for name, uri in ledger.failures_not_met():
             yield Result(
                 Photo(name, uri, Place(""), {}), "failed", "no source of the job has it now"
             )
+
+
+@dataclass(frozen=True)
+class _Planner:
+    ledger: Ledger
+    reader: Reader
+    model: str
+    fields: Fields
+    policy: Policy
+    pipeline: str | None
+    kept_out: Container[str]
+    only_failed: bool
+
+    def alone(self, photo: Photo) -> Iterator[Work | Result]:
+        first = self.ledger.meet(photo)
+        if first == photo.uri:
+            return
+        if first and first.startswith(f"{photo.uri}@"):
+            uri = f"{photo.uri}@{photo.place.offset}"
+            twin = photo._replace(id=id_of(uri), uri=uri)
+            if not self.ledger.meet(twin):
+                start = first.rpartition("@")[2]
+                reason = f"a second member of this name; the first, at byte {start}, was taken"
+                yield Result(twin, "failed", reason)
+            return
+        if first:
+            reason = f"its id {photo.id!r} is that of {first} already"
+            yield Result(photo._replace(id=photo.uri), "failed", reason)
+            return
+        known = self.ledger.entry(photo.id)
+        if self.only_failed and (known is None or known.state != "failed"):
+            return
+        if photo.id in self.kept_out:
+            yield Result(photo, "unchanged", TAKEN_DOWN)
+            return
+        told = columns_hash(photo, self.fields, self.policy, self.pipeline)
+        same = known is not None and known.model == self.model and known.columns_hash == told
+        item = self._read(photo, known, told, same)
+        if isinstance(item, Work) and known and known.content_hash:
+            item = item._replace(gone=tuple(set(known.names) - set(photo.columns)))
+        yield item
+
+    def shared(self, document: str, photos: list[Photo]) -> Iterator[Found]:
+        """The photos of one document; it must be written where anything has changed."""
+        self.ledger.meet_group(photos)
+        known = self.ledger.group(document)
+        if self.only_failed and not any(
+            photo.id in known and known[photo.id].state == "failed" for photo in photos
+        ):
+            return
+        if document in self.kept_out:
+            yield from (Result(photo, "unchanged", TAKEN_DOWN) for photo in photos)
+            return
+        made_by = rules(self.fields, self.policy, self.model)
+        held = {name: entry for name, entry in known.items() if entry.content_hash}
+        fit = {name for name, entry in held.items() if entry.rules == made_by}
+        parts = {n: part for n, part in self.ledger.parts(document).items() if n in fit}
+        results: list[Result] = []
+        works: list[Work] = []
+        renewed: dict[str, Result] = {}
+        for photo in photos:
+            entry = known.get(photo.id)
+            failed = entry is not None and entry.state == "failed"
+            if self.only_failed and not failed and (photo.id in fit or photo.id not in held):
+                continue
+            told = columns_hash(photo, self.fields, self.policy, self.pipeline)
+            item = self._read(photo, entry, told, photo.id in fit)
+            if entry and photo.id in fit and entry.columns_hash != told:
+                new = Result(
+                    photo, "indexed", None, entry.version, entry.content_hash, told,
+                    part=parts[photo.id], rules=made_by,
+                )  # fmt: skip
+                if isinstance(item, Work):
+                    renewed[photo.id] = new
+                elif item.state == "unchanged":
+                    item = new
+            if isinstance(item, Work):
+                works.append(item)
+            else:
+                results.append(item)
+        there = {photo.id for photo in photos}
+        names = {name for entry in known.values() for name in entry.names}
+        names -= {self.fields.caption, *(name for photo in photos for name in photo.columns)}
+        left = tuple(name for name in held if name not in there)
+        due = bool(left) or any(entry.columns_hash is None for entry in held.values())
+        if works or due or any(result.state == "indexed" for result in results):
+            yield GroupWork(
+                document,
+                tuple(photos),
+                {name: part for name, part in parts.items() if name in there},
+                tuple(results),
+                tuple(work.photo.id for work in works),
+                renewed,
+                due,
+                tuple(names),
+                left,
+                tuple(name for name in held if name not in fit),
+            )
+            yield from works
+        else:
+            yield from results
+
+    def _read(self, photo: Photo, known: Entry | None, told: str, same: bool) -> Work | Result:
+        """Work, or the result where there is none. same: what is written of the photo stays so
+        unless its content has changed.
+        """
+        if photo.problem:
+            return Result(photo, "failed", photo.problem)
+        # where the document is known to be gone or to be written anew, it may go elsewhere
+        if known and known.columns_hash and known.routing != photo.routing:
+            return Result(photo, "failed", _routed_anew(known.routing, photo.routing))
+        try:
+            version = self.reader.version(photo.place)
+        except PhotoError as error:
+            return Result(photo, "failed", str(error))
+        work = Work(photo, version, told)
+        if not (same and known and known.content_hash):
+            return work
+        if version and version == known.version and known.state != "failed":
+            return Result(photo, "unchanged", None, version)
+        return work._replace(known_hash=known.content_hash, version=version or known.version)
 
 
 def _routed_anew(before: str | None, now: str | None) -> str:

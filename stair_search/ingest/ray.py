@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from stair_search.engines import connect
@@ -33,8 +34,9 @@ from .bulk import Pace
 from .decode import prepare
 from .devices import found_batch
 from .encoder import Encoder
+from .groups import Found, cut, gathered
 from .job import JobSettings
-from .photo import Loaded, Result, Work
+from .photo import GroupWork, Loaded, Prepared, Ready, Result, Work
 from .pipe import as_done, merged
 from .placement import Placement, placed
 from .policy import Policy
@@ -89,7 +91,7 @@ def executor(run: Run) -> Iterator[Executor]:
             run.notices.put(f"Ray has {gpus:g} free GPUs, encoding on CPUs: --num-gpus takes them")
         # a block in each worker and one behind it, and one that is being recorded
         workers = place.encoders + place.decoders + place.writers * place.requests
-        most = _largest(run.job) * (2 * workers + 1)
+        most = max(_largest(run.job), run.largest_group) * (2 * workers + 1)
         yield Executor(partial(_execute, run, place, most), most)
     finally:
         if started:
@@ -141,7 +143,7 @@ def _largest(job: JobSettings) -> int:
 
 
 def _execute(
-    run: Run, place: Placement, most: int, works: Iterator[Work | Result]
+    run: Run, place: Placement, most: int, works: Iterator[Found]
 ) -> Iterator[list[Result]]:
     feed = _Feed(most, run.batch.now, _largest(run.job))
     try:
@@ -150,14 +152,12 @@ def _execute(
         feed.close()
 
 
-def _found(run: Run, feed: _Feed, works: Iterator[Work | Result]) -> Iterator[list[Result]]:
+def _found(run: Run, feed: _Feed, works: Iterator[Found]) -> Iterator[list[Result]]:
     """Hands out blocks; yields what needs no work."""
     try:
-        for block in blocks.cut(
-            run.meters["find"].timed(works), lambda: feed.size, seconds=FLUSH_SECONDS
-        ):
+        for block in cut(run.meters["find"].timed(works), lambda: feed.size, FLUSH_SECONDS):
             yield _recorded(run, [item for item in block if isinstance(item, Result)])
-            if not feed.put([item for item in block if isinstance(item, Work)]):
+            if not feed.put([item for item in block if not isinstance(item, Result)]):
                 return
     finally:
         feed.end()
@@ -254,12 +254,12 @@ class _Feed:
     def __init__(self, most: int, least: int, largest: int) -> None:
         self.size = least
         self._most, self._least, self._largest = most, least, largest
-        self._under_way: dict[str, Work] = {}
+        self._under_way: dict[tuple[type, str], Work | GroupWork] = {}
         self._queue: Queue | None = None
         self._ended = self._closed = False
         self._changed = threading.Condition()
 
-    def put(self, works: list[Work]) -> bool:
+    def put(self, works: list[Work | GroupWork]) -> bool:
         """Waits for room; False once closed."""
         with self._changed:
             self._changed.wait_for(
@@ -272,7 +272,7 @@ class _Feed:
             if self._closed:
                 return False
             if works:
-                self._under_way |= {work.photo.id: work for work in works}
+                self._under_way |= {_key(work): work for work in works}
                 if self._queue:
                     self._queue.put(blocks.of_works(works))
                 self._changed.notify_all()
@@ -309,9 +309,9 @@ class _Feed:
         """A queue of blocks for a new pipeline, None after the last."""
         with self._changed:
             self._queue = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": where})
-            works = list(self._under_way.values())
-            for start in range(0, len(works), self.size):
-                self._queue.put(blocks.of_works(works[start : start + self.size]))
+            for block in cut(self._under_way.values(), lambda: self.size):
+                works = [one for one in block if not isinstance(one, Result)]
+                self._queue.put(blocks.of_works(works))
             if self._ended:
                 self._queue.put(None)
             return self._queue
@@ -328,7 +328,8 @@ class _Feed:
         spent = [r.decode_ms + r.encode_ms for r in results if r.decode_ms and r.encode_ms]
         with self._changed:
             for result in results:
-                self._under_way.pop(result.photo.id, None)
+                self._under_way.pop((Work, result.photo.id), None)
+                self._under_way.pop((GroupWork, result.photo.group or ""), None)
             if spent:
                 each = sum(spent) / len(spent) / 1000
                 self.size = int(min(max(BLOCK_SECONDS / each, self._least), self._largest))
@@ -336,6 +337,10 @@ class _Feed:
 
     def __len__(self) -> int:
         return len(self._under_way)
+
+
+def _key(work: Work | GroupWork) -> tuple[type, str]:
+    return type(work), work.id if isinstance(work, GroupWork) else work.photo.id
 
 
 class _Found(Datasource):  # type: ignore[misc]  # Ray has no types
@@ -480,6 +485,9 @@ class _Decode:
 
         works = blocks.works_of(table)
         for item in as_done(got, works, is_remote, READERS, ahead=READERS):
+            if isinstance(item, GroupWork):
+                found.final.append(item)
+                continue
             loaded = read(item, self._reader) if isinstance(item, Work) else item
             made = prepare(loaded, encoder.prepare_image, encoder.image_size)
             if isinstance(made, Result):
@@ -540,21 +548,13 @@ class _Write:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         found = blocks.encoded_of(table)
-        results = found.final
+        results: list[Result] = []
         started = time.perf_counter()
         refused = None
         requests = Requests(self._job)
+        made = (self._ready(*photo) for photo in found.photos)
         try:
-            for photo, answer, encode_ms in found.photos:
-                item = ready(
-                    photo,
-                    answer,
-                    model=self._encoder.fingerprint,
-                    vocabulary=self._vocabulary,
-                    fields=self._job.fields,
-                    policy=self._policy,
-                    encode_ms=encode_ms,
-                )
+            for item in gathered(chain(found.final, made), self._job.fields):
                 if isinstance(item, Result):
                     results.append(item)
                     continue
@@ -568,6 +568,17 @@ class _Write:
             blocks.Written(results, found.read_ms, spent, refused, found.device)
         )
 
-    def _sent(self, documents: list[Any]) -> Iterator[Result]:
+    def _ready(self, photo: Prepared, answer: blocks.Answer, encode_ms: float) -> Ready | Result:
+        return ready(
+            photo,
+            answer,
+            model=self._encoder.fingerprint,
+            vocabulary=self._vocabulary,
+            fields=self._job.fields,
+            policy=self._policy,
+            encode_ms=encode_ms,
+        )
+
+    def _sent(self, documents: list[Ready]) -> Iterator[Result]:
         for results in sent(self._engine, self._job, documents, self._pace, threading.Event()):
             yield from results

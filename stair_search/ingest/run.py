@@ -24,7 +24,7 @@ from .kept_out import KeptOut
 from .ledger import Ledger
 from .load import loading
 from .missing import delete_missing
-from .photo import Result, State, Work
+from .photo import GroupWork, Result, State, Work
 from .pipe import Background
 from .plan import plan
 from .policy import KEPT_AS, Policy, read_policy
@@ -139,7 +139,10 @@ def _run(
         tell(Progress(notice=f"no photos in {', '.join(job.sources)}: no index is made"))
         return Report(str(home))
     routed = columns.routing is not None
-    made, notice = make_ready(engine, job, encoder, sources.types, columns.types or {}, routed)
+    several = columns.group is not None
+    made, notice = make_ready(
+        engine, job, encoder, sources.types, columns.types or {}, routed, several
+    )
     for line in filter(None, (notice, own_pipelines(engine, job.index), policy_beside(job))):
         tell(Progress(notice=line))
     if job.dry_run:
@@ -168,8 +171,9 @@ def _run(
                 ledger.note("made", uuid)
             pace = Pace(job.bulk_requests, job.documents_per_second)
             state = Run(
-                job, engine, encoder, ledger, reader, pace, policy, connect=connect, again=again
-            )
+                job, engine, encoder, ledger, reader, pace, policy, sources.largest_group,
+                connect=connect, again=again,
+            )  # fmt: skip
             filling = job.load_settings or ledger.about("made") == uuid
 
             with (
@@ -213,7 +217,11 @@ def _dry_run(
         kept_out=kept_out,
         only_failed=only_failed,
     ):
-        counts["indexed" if isinstance(item, Work) else item.state] += 1
+        if isinstance(item, GroupWork):
+            for result in item.results:
+                counts[result.state] += 1
+        else:
+            counts["indexed" if isinstance(item, Work) else item.state] += 1
     seconds = round(time.monotonic() - started, 3)
     report = Report(
         str(job.home),

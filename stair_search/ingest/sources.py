@@ -26,7 +26,7 @@ from . import shards
 from .columns import Columns
 from .lists import LISTS, ending, read_list
 from .manifest import Manifest
-from .photo import BUCKETS, Photo, PhotoError, Place, id_of, uri_of
+from .photo import BUCKETS, Photo, PhotoError, Place, id_of, printable, uri_of
 from .reading.addresses import check_url, public
 from .reading.local import check_size
 from .reading.reader import Reader
@@ -109,6 +109,7 @@ class Sources:
         self._captions = self._list(str(captions)) if captions else None
         known = [*self.lists, *([self._captions] if self._captions else [])]
         self._check_named(known)
+        self._check_group()
         for manifest in known:
             self.types |= manifest.types
 
@@ -185,6 +186,31 @@ class Sources:
                 f"no list has a column {missing[0]!r}, which --columns names; found: {found}"
             )
 
+    @staticmethod
+    def _of_one_list(photo: Photo, before: Sequence[Manifest]) -> Photo:
+        """The photo; refused where an earlier list has made the document that it shares."""
+        for other in before if photo.group else ():
+            if photo.group and other.holds(photo.group):
+                reason = f"{other.place} has photos of {photo.group!r} too: name all in one list"
+                return photo._replace(problem=printable(reason), group=None)
+        return photo
+
+    def _check_group(self) -> None:
+        """Only a list says which photos share a document."""
+        if not self._columns.group:
+            return
+        if self._captions or self.others:
+            what = "--captions" if self._captions else _named(self.others[0])
+            raise UsageError(
+                f"--columns groups photos by {self._columns.group!r}, and {what} has no such "
+                "column: photos that are grouped stand in lists"
+            )
+
+    @property
+    def largest_group(self) -> int:
+        """Photos in it; 1 where none are grouped."""
+        return max((one.largest_group for one in self.lists), default=1)
+
     @property
     def captions_unused(self) -> bool:
         """Whether captions were given and none of the photos so far had one."""
@@ -206,15 +232,17 @@ class Sources:
                 self.empty.append(name)
 
     def _each(self) -> Iterator[tuple[str, Iterator[Photo]]]:
-        for manifest in self.lists:
-            yield manifest.place, manifest.photos()
+        for place, manifest in enumerate(self.lists):
+            before = self.lists[:place]
+            photos = (self._of_one_list(photo, before) for photo in manifest.photos())
+            yield manifest.place, photos
         for source in self.others:
             if isinstance(source, Folder):
-                yield str(source.path), self._folder(source.path.resolve())
+                yield _named(source), self._folder(source.path.resolve())
             elif isinstance(source, Prefix):
-                yield f"{source.bucket}/{source.key}", self._prefix(source)
+                yield _named(source), self._prefix(source)
             else:
-                yield source.name, self._file(source, named=True)
+                yield _named(source), self._file(source, named=True)
         if self._captions:
             yield "", self._captions.nameless()
 
@@ -337,6 +365,16 @@ def is_photo(path: Path, name: str) -> bool:
     except OSError:
         return False
     return start.startswith(_STARTS) or (start[:4] == b"RIFF" and start[8:] == b"WEBP")
+
+
+def _named(source: Folder | Prefix | File) -> str:
+    match source:
+        case Folder(path):
+            return str(path)
+        case Prefix(bucket, key):
+            return f"{bucket}/{key}"
+        case File():
+            return source.name
 
 
 def _in_store(name: str) -> Prefix | File:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stair_search.encoders.device import is_out_of_memory
-from stair_search.engines.base import Document, Engine
+from stair_search.engines.base import Engine
 from stair_search.errors import StairError
 from stair_search.fields import Fields
 from stair_search.tokens import TokenWeights
@@ -23,11 +23,12 @@ from stair_search.vocabulary import Vocabulary
 from . import bulk
 from .batch import ON_CPU, BatchSize
 from .devices import Pool
-from .document import document, size
+from .document import document, rules, size
 from .encoder import Encoder
+from .groups import Found, Gathering
 from .job import JobSettings
 from .ledger import Ledger
-from .photo import Prepared, Result, Work
+from .photo import GroupWork, Prepared, Ready, Result
 from .pipe import Meter
 from .policy import Policy
 from .reading.reader import Reader
@@ -54,6 +55,7 @@ class Run:
     reader: Reader
     pace: bulk.Pace
     policy: Policy
+    largest_group: int = 1
     stop: threading.Event = field(default_factory=threading.Event)
     meters: dict[str, Meter] = field(default_factory=lambda: {name: Meter() for name in STAGES})
     connect: Callable[[], Engine] | None = None
@@ -73,15 +75,8 @@ class Executor(NamedTuple):
     in_flight: photos that may be encoded and not yet in the ledger, at most.
     """
 
-    execute: Callable[[Iterator[Work | Result]], Iterator[list[Result]]]
+    execute: Callable[[Iterator[Found]], Iterator[list[Result]]]
     in_flight: int
-
-
-class Ready(NamedTuple):
-    """A document that is to be written and what becomes of its photo then."""
-
-    document: Document
-    result: Result
 
 
 def encode(
@@ -128,7 +123,7 @@ def ready(
     policy: Policy,
     encode_ms: float,
 ) -> Ready | Result:
-    """A photo's document, or its failure."""
+    """A photo's document, or its failure; its part of the document that it shares."""
     work = photo.work
     if isinstance(tokens, str):
         return Result(work.photo, "failed", tokens)
@@ -142,8 +137,9 @@ def ready(
         photo.decode_ms,
         encode_ms,
     )
+    alone = work.photo if work.photo.group is None else work.photo._replace(columns={})
     made = document(
-        work.photo,
+        alone,
         policy.apply(tokens),
         content_hash=photo.content_hash,
         width=photo.width,
@@ -153,11 +149,13 @@ def ready(
         fields=fields,
         gone=work.gone,
     )
-    return Ready(made, result)
+    if work.photo.group is None:
+        return Ready(made, (result,))
+    return result._replace(part=made.fields, rules=rules(fields, policy, model))
 
 
 class Requests:
-    """Gathers documents for requests of bounded size, in bytes first and in number second."""
+    """Gathers documents for requests of bounded size, in bytes first and in photos second."""
 
     def __init__(self, job: JobSettings) -> None:
         self._job = job
@@ -166,47 +164,49 @@ class Requests:
         self._most = (
             job.bulk_documents if rate is None else min(job.bulk_documents, math.ceil(rate))
         )
-        self._bytes = 0
+        self._bytes = self._photos = 0
         self._held: list[Ready] = []
 
     def add(self, one: Ready) -> Iterator[list[Ready]]:
         """Takes a document; yields what is full then."""
-        bytes_ = size(one.document)
-        if self._held and self._bytes + bytes_ > self._job.bulk_bytes:
+        bytes_, photos = size(one.document), len(one.results)
+        over = self._bytes + bytes_ > self._job.bulk_bytes or self._photos + photos > self._most
+        if self._held and over:
             yield self.rest()
         self._held.append(one)
         self._bytes += bytes_
-        if len(self._held) >= self._most:
+        self._photos += photos
+        if self._photos >= self._most:
             yield self.rest()
 
     def rest(self) -> list[Ready]:
         """What is held, be it full or not."""
-        held, self._held, self._bytes = self._held, [], 0
+        held, self._held, self._bytes, self._photos = self._held, [], 0, 0
         return held
 
 
-Batch = tuple[list[Prepared], list[Result]]
+Batch = tuple[list[Prepared], list[Result | GroupWork]]
 
 
 def batches(
-    items: Iterator[Prepared | Result | None], size: int | Callable[[], int]
+    items: Iterator[Prepared | Result | GroupWork | None], size: int | Callable[[], int]
 ) -> Iterator[Batch]:
-    """Photos in batches for the encoder; finished results pass beside them, None is left out."""
+    """Photos in batches for the encoder; what is none passes beside them, None is left out."""
     now = size if callable(size) else lambda: size
     photos: list[Prepared] = []
-    final: list[Result] = []
+    final: list[Result | GroupWork] = []
     for item in items:
-        if isinstance(item, Result):
-            final.append(item)
-        elif item is not None:
+        if isinstance(item, Prepared):
             photos.append(item)
+        elif item is not None:
+            final.append(item)
         if len(photos) >= now() or len(final) >= 256:
             yield photos, final
             photos, final = [], []
     yield photos, final
 
 
-def encoded(run: Run, encoders: Pool, batch: Batch) -> list[Ready | Result]:
+def encoded(run: Run, encoders: Pool, batch: Batch) -> list[Ready | Result | GroupWork]:
     """The batch's documents. After a stop nothing more is encoded, and its photos are dropped."""
     photos, final = batch
     if not photos or run.stop.is_set():
@@ -233,11 +233,13 @@ def encoded(run: Run, encoders: Pool, batch: Batch) -> list[Ready | Result]:
     ]
 
 
-def written(run: Run, batches: Iterator[list[Ready | Result]]) -> Iterator[list[Result]]:
+def written(
+    run: Run, batches: Iterator[list[Ready | Result | GroupWork]]
+) -> Iterator[list[Result]]:
     """Writes documents in bounded requests, several at a time, and enters each answer into the
     ledger at once, in the caller's thread.
     """
-    requests = Requests(run.job)
+    requests, gathering = Requests(run.job), Gathering(run.job.fields)
     senders = Senders(partial(_sent, run), run.job.bulk_requests)
     run.meters["bulk"].workers = run.job.bulk_requests
     final: list[Result] = []
@@ -256,7 +258,7 @@ def written(run: Run, batches: Iterator[list[Ready | Result]]) -> Iterator[list[
 
     try:
         for batch in batches:
-            for item in batch:
+            for item in (whole for one in batch for whole in gathering.add(one)):
                 if isinstance(item, Result):
                     final.append(item)
                 else:
@@ -291,7 +293,7 @@ def sent(
     stop: threading.Event,
 ) -> Iterator[list[Result]]:
     """One request and its repetitions: what became of each photo, as it becomes known."""
-    waiting = {ready.document.id: ready.result for ready in documents}
+    waiting = {ready.document.id: ready.results for ready in documents}
     for outcomes in bulk.write(
         engine,
         job.index,
@@ -302,8 +304,12 @@ def sent(
         stop=stop,
     ):
         yield [
-            waiting[o.id]
-            if o.ok
-            else Result(waiting[o.id].photo, "failed", f"{engine.info.product}: {o.error}")
+            result if o.ok else refused(result, f"{engine.info.product}: {o.error}")
             for o in outcomes
+            for result in waiting[o.id]
         ]
+
+
+def refused(result: Result, reason: str) -> Result:
+    """A photo whose document the engine has not taken; one that has failed keeps its own reason."""
+    return Result(result.photo, "failed", result.reason or reason)

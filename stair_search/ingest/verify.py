@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from stair_search.engines.base import Engine
 from stair_search.errors import DestinationError
+from stair_search.mappings import photos_in
 
 from . import job as jobs
 from .index import must_be_own
@@ -116,10 +117,20 @@ def _uri(source: str) -> str:
 def _found(
     engine: Engine, settings: jobs.JobSettings
 ) -> Iterator[tuple[str, str | None, str | None, bool]]:
-    """Every document of the index; own: named after a file in a folder that is the job's source."""
+    """Every document of the index; own: named after a file in a folder that is the job's source.
+    The hash of a document of several photos is theirs, in rising order.
+    """
     fields = settings.fields
     # what lies below a folder or in a bucket, and in a tar or Parquet file
     own = tuple(f"{_uri(s).rstrip('/')}{end}" for s in settings.sources for end in "/#")
     refresh(engine, settings.index)
-    for name, document in engine.scan(settings.index, [fields.hash, fields.model]):
-        yield name, document.get(fields.hash), document.get(fields.model), name.startswith(own)
+    photos = photos_in(engine.mapping(settings.index), fields)
+    if photos is None:
+        for name, document in engine.scan(settings.index, [fields.hash, fields.model]):
+            yield name, document.get(fields.hash), document.get(fields.model), name.startswith(own)
+        return
+    inside = fields.in_photos()
+    for name, document in engine.scan(settings.index, [inside.hash, inside.model]):
+        several = document.get(photos) or []
+        hashes, models = ([str(one.get(f)) for one in several] for f in (fields.hash, fields.model))
+        yield name, " ".join(sorted(hashes)) or None, " ".join({*models}) or None, False

@@ -10,6 +10,7 @@ import pytest
 from stair_search.engines.lucene.compile import compiled, number, search_body
 from stair_search.queries import (
     All,
+    BestPhoto,
     Bool,
     Constant,
     HasToken,
@@ -96,6 +97,30 @@ def feature(token: str, boost: float | None = None) -> dict[str, Any]:
 def test_compiled(query: Query, body: dict[str, Any]) -> None:
     assert compiled(query, lambda field: 2.2) == body
     assert json.loads(json.dumps(body)) == body
+
+
+def test_the_best_photo() -> None:
+    tokens = Tokens.of({"dog": 1.0}, "m", "photos.stair")
+    inner = {
+        "bool": {
+            "filter": [{"term": {"photos.stair_model": "m"}}],
+            "should": [{"rank_feature": {"field": "photos.stair.dog", "linear": {}}}],
+            "minimum_should_match": 1,
+        }
+    }
+    nested = {"path": "photos", "query": inner, "score_mode": "max"}
+    assert compiled(BestPhoto(tokens)) == {"nested": nested}
+    body = search_body(Bool(should=(BestPhoto(tokens),), must_not=(BestPhoto(tokens),)), 10)
+    asked = body["query"]["bool"]
+    shown = {"inner_hits": {"name": "part 0", "size": 1}}
+    assert asked["should"] == [{"nested": nested | shown}]
+    assert asked["must_not"] == [{"nested": nested | {"score_mode": "none"}}]
+    # of all photos no tokens are sent: those of the best one come with it
+    assert body["_source"] == {"excludes": ["photos.stair"]}
+    assert "inner_hits" not in json.dumps(search_body(BestPhoto(tokens), 10, why=False))
+    text = search_body(BestPhoto(Match("photos.caption", "dog")), 10)
+    assert "explain" not in text
+    assert text["query"]["nested"]["inner_hits"]["explain"] is True
 
 
 def test_numbers_are_the_float32_that_is_meant() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stair_search.engines import Document, Engine, Hits, connect
-from stair_search.errors import ModelError, UsageError
+from stair_search.errors import DestinationError, ModelError, UsageError
 from stair_search.mappings import index_body
 from stair_search.queries import (
     BestPhoto,
@@ -175,6 +177,8 @@ def test_a_list_is_replaced_as_a_whole(engine: Engine, index: str) -> None:
     ):
         put(engine, index, {"shoe": {"photos": photos}})
         assert images({"shoe": 1.0}) == {"boot": "boot-1"}
+        bare = engine.search(index, photo_without(HasToken("red", "m", None, TOKEN)))
+        assert ids(bare) == (["shoe"] if photos else [])
         dogs = [
             (one["stair"][0]["dog"], one["image"]) for one in photos if "dog" in one["stair"][0]
         ]
@@ -341,6 +345,30 @@ def test_the_same_best_photos_everywhere(filled: dict[str, tuple[Engine, str]]) 
                     compared += sum(theirs.get(hit.id) == hit.photo for hit in wanted.hits)
     print(f"\n{compared} hits with the same best photo; largest difference {worst:.2g}")
     assert compared > 5_000
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM photos WHERE number = 0",
+        "UPDATE photos SET document = 99",
+        "UPDATE photos SET document = 'x'",
+        "UPDATE documents SET source = '{}'",
+        "UPDATE documents SET source = '{\"photos\": [1, 2]}'",
+        "UPDATE documents SET source = '{\"photos\": 3}'",
+    ],
+)
+def test_damage_is_told_and_nothing_else(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "stair.db"
+    engine = connect(f"sqlite:{path}")
+    engine.create("photos", index_body("sqlite", columns=COLUMNS, several=True))
+    put(engine, "photos", PRODUCTS)
+    engine.close()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute(damage).rowcount
+        db.commit()
+    with pytest.raises(DestinationError, match="the file is damaged"):
+        connect(f"sqlite:{path}").search("photos", best({"shoe": 1.0}))
 
 
 def test_the_file_holds_what_one_write_would_leave(tmp_path: Path) -> None:

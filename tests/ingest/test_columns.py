@@ -125,7 +125,7 @@ def test_what_does_not_fit_its_type(kind: str, cell: Any) -> None:
     ("text", "message"),
     [
         ("image = 3", "image = 3 is no name of a column"),
-        ("picture = 'a'", "unknown key 'picture'; known: caption, id, image, keep_query"),
+        ("picture = 'a'", "unknown key 'picture'; known: caption, group, id, image, keep_query"),
         ("keep_query = 'a'", "is no list of parameters"),
         ("fields = 3", "is a table of names and types"),
         ("[fields]\na = 'dense_vector'", "field 'a' has type 'dense_vector'; known: keyword"),

@@ -110,6 +110,38 @@ def test_the_same_from_buckets_servers_and_parquet_files(
     assert kept["ray"] == kept["local"]
 
 
+@pytest.mark.timeout(300)
+def test_groups_are_written_whole(tmp_path: Path, make_job: MakeJob) -> None:
+    """Some larger than a block, some with photos that fail."""
+    rows = ["product,image,caption"]
+    for product, photos in enumerate([1, 50, 2, 40, 3, 3, 3]):
+        for n in range(photos):
+            make_photo(tmp_path / f"{product}-{n}.png", f"rgb({n}, 7, {255 - n})")
+            rows.append(f"p{product},{product}-{n}.png,{n}")
+    (tmp_path / "2-1.png").write_text("not a photo")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    (tmp_path / "columns.toml").write_text('group = "product"\n')
+    kept = {}
+    for executor in ("local", "ray"):
+        job = make_job(
+            tmp_path / "list.csv",
+            columns=tmp_path / "columns.toml",
+            index=executor,
+            folder=tmp_path / executor,
+            executor=executor,
+        )
+        make_photo(tmp_path / "1-7.png", "red")
+        assert counts(job()) == (101, 0, 1)
+        before = job.encoder.encoded()
+        make_photo(tmp_path / "1-7.png", "blue")
+        assert counts(job()) == (1, 100, 1)
+        assert job.encoder.encoded() == before + 1
+        assert verify(job.settings.home, job.engine) == (7, 7, [], [])
+        kept[executor] = job.documents("photos")
+    assert kept["ray"] == kept["local"]
+    assert [len(kept["ray"][f"p{n}"]["photos"]) for n in range(7)] == [1, 50, 1, 40, 3, 3, 3]
+
+
 @pytest.mark.engines
 @pytest.mark.timeout(300)
 def test_an_engine_that_takes_nothing_ends_the_run(

@@ -7,13 +7,27 @@ import pytest
 
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
-from stair_search.mappings import differences, fields_of, index_body, types_of
+from stair_search.mappings import differences, fields_of, index_body, photos_in, types_of
 
 
 @pytest.mark.parametrize("product", ["opensearch", "elasticsearch"])
-def test_the_file_for_curl_is_what_the_code_sends(product: str) -> None:
-    text = files("stair_search.mappings").joinpath(f"{product}.json").read_text("utf-8")
-    assert json.loads(text) == index_body(product)
+@pytest.mark.parametrize("several", [False, True])
+def test_the_file_for_curl_is_what_the_code_sends(product: str, several: bool) -> None:
+    name = f"{product}-photos.json" if several else f"{product}.json"
+    text = files("stair_search.mappings").joinpath(name).read_text("utf-8")
+    assert json.loads(text) == index_body(product, several=several)
+
+
+def test_photos_in_a_nested_field_have_the_fields_of_one() -> None:
+    fields = Fields("look", "uri", "text", "w", "h", "views")
+    one = index_body("opensearch", fields)["mappings"]
+    mappings = index_body("opensearch", fields, {"price": "float"}, several=True)["mappings"]
+    assert mappings["properties"] == {
+        "views": {"type": "nested", "properties": one["properties"]}, "price": {"type": "float"}
+    }  # fmt: skip
+    assert fields_of(mappings) == fields
+    assert (photos_in(mappings), photos_in(one), photos_in({})) == ("views", None, None)
+    assert fields.in_photos().strongest == "views.look_tokens"
 
 
 def test_an_index_body() -> None:
@@ -111,6 +125,37 @@ def test_missing_fields_can_be_added_with_the_printed_body() -> None:
     assert {"look", "look_model", "look_hash", "look_tokens"} <= set(added)
     assert differences({"properties": added}, body) == []
     assert len(more) == 3
+
+
+def test_what_does_not_fit_several_photos() -> None:
+    body = index_body("opensearch", several=True)
+    held = json.loads(json.dumps(body["mappings"]))
+    assert differences(held, body) == []
+    (line,) = differences(held, index_body("opensearch"))
+    assert "holds several photos a document, not one photo" in line
+    (line,) = differences(index_body("opensearch")["mappings"], body)
+    assert "holds one photo a document, not several photos" in line
+
+    (line,) = differences({"properties": {"title": {"type": "text"}}}, body)
+    added = json.loads(line[line.index("{") :])["properties"]
+    assert differences({"properties": added}, body) == []
+
+    photos = held["properties"]["photos"]["properties"]
+    del photos["stair_hash"], photos["width"]
+    photos["stair_model"] = {"type": "text"}
+    changed, missing = differences(held, body)
+    assert "field 'photos.stair_model' is 'text', not 'keyword'" in changed
+    added = json.loads(missing[missing.index("{") :])["properties"]["photos"]
+    assert added["type"] == "nested" and "stair_hash" in added["properties"]
+
+    theirs = {"photos": {"type": "nested", "properties": {"their": {"type": "keyword"}}}}
+    (line,) = differences({"properties": theirs}, body)
+    assert "a list of the index's own" in line and "--photos-field" in line
+    theirs["photos"]["type"] = "object"
+    (line,) = differences({"properties": theirs}, body)
+    assert "'photos' is 'object', not 'nested'" in line
+    (line,) = differences(body["mappings"] | {"_source": {"excludes": ["photos"]}}, body)
+    assert "keeps no 'photos.stair' in _source" in line
 
 
 def test_types_of_objects_and_sub_fields() -> None:

@@ -4,10 +4,11 @@ import pickle
 
 import pytest
 
-from stair_search.engines.parts import nodes, scoring_parts
+from stair_search.engines.parts import nodes, outside, placed, scoring_parts
 from stair_search.errors import UsageError
 from stair_search.queries import (
     All,
+    BestPhoto,
     Bool,
     Constant,
     HasToken,
@@ -16,6 +17,8 @@ from stair_search.queries import (
     Reason,
     Term,
     Tokens,
+    no_photo_with,
+    photo_without,
     question,
     token_reasons,
 )
@@ -58,6 +61,29 @@ def test_a_question_of_everything() -> None:
         filter=(HasToken("sand", "m", None, "look"), Term("split", "test")),
         must_not=(HasToken("person", "m", 0.2, "look"), HasToken("leash", "m", None, "look")),
     )
+
+
+def test_a_question_of_documents_with_several_photos() -> None:
+    words = Tokens.of({"dog": 1.5}, "m", "views.look")
+    sand = HasToken("sand", "m", None, "views.look")
+    query = question(
+        {"dog": 1.5}, model="m", match=[Match("views.caption", "dog"), Match("title", "dog")],
+        require=["sand"], without={"person": 0.2}, field="look", photos="views",
+        filters=[("views.width", "300"), ("split", "test")],
+    )  # fmt: skip
+    rules = (sand, Term("views.width", "300"))
+    assert query == Bool(
+        should=(
+            BestPhoto(Bool(should=(words, Match("views.caption", "dog")), filter=rules), "views"),
+            Match("title", "dog"),
+        ),
+        filter=(BestPhoto(Bool(filter=rules), "views"), Term("split", "test")),
+        must_not=(BestPhoto(HasToken("person", "m", 0.2, "views.look"), "views"),),
+    )
+    plain = question({"dog": 1.5}, model="m", field="look", photos="views")
+    assert plain == Bool(should=(BestPhoto(words, "views"),))
+    assert photo_without(sand, "views") == BestPhoto(Bool(must_not=(sand,)), "views")
+    assert no_photo_with(sand, "views") == Bool(must_not=(BestPhoto(sand, "views"),))
 
 
 def test_a_question_of_nothing_asks_for_everything() -> None:
@@ -105,3 +131,9 @@ def test_every_node_is_visited() -> None:
     tree = Bool(must=(a,), should=(Constant(b),), filter=(c,), must_not=(Bool(must=(d,)),))
     assert set(leaves) <= set(nodes(tree))
     assert len(list(nodes(tree))) == 7
+
+
+def test_what_is_asked_of_a_photo_is_told_apart() -> None:
+    tree = Bool(should=(BestPhoto(Bool(filter=(DOG,)), "views"), All()))
+    assert [path for _, path in placed(tree)] == [None, None, "views", "views", None]
+    assert DOG not in set(outside(tree)) and DOG in set(nodes(tree))

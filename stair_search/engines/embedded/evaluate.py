@@ -308,9 +308,11 @@ class Evaluation:
 def photo_at(source: Mapping[str, Any], path: str, place: int) -> dict[str, Any]:
     """A photo of a document as stored."""
     try:
-        photo: dict[str, Any] = source[path][place]
+        photo = source[path][place]
     except (LookupError, TypeError):
-        raise Damaged("a document has lost a photo") from None
+        photo = None
+    if not isinstance(photo, dict):
+        raise Damaged("a document has lost a photo")
     return photo
 
 
