@@ -9,7 +9,7 @@ from pathlib import Path
 
 HEAVY = ["torch", "transformers", "ray", "onnxruntime", "onnx", "PIL", "pyarrow", "scipy",
          "safetensors", "tokenizers", "skimage", "sklearn", "boto3", "aiohttp",
-         "prometheus_client"]  # fmt: skip
+         "prometheus_client", "google"]  # fmt: skip
 LIGHT = ["errors", "fields", "pixels", "tokens", "vocabulary", "queries", "engines", "mappings"]
 
 WITHOUT = """

@@ -20,6 +20,7 @@ try:
     from google.api_core.exceptions import GoogleAPICallError
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
     from google.cloud import storage
+    from google.cloud.storage.retry import DEFAULT_RETRY
 except ImportError as missing:
     raise UsageError(
         f"gs:// needs google-cloud-storage: pip install 'stair-search[gs]' ({missing})"
@@ -27,6 +28,7 @@ except ImportError as missing:
 
 _T = TypeVar("_T")
 
+RETRY = DEFAULT_RETRY.with_timeout(60)
 CONNECTIONS = 10
 """The library keeps so many open; of more it would throw some away after each request."""
 
@@ -49,13 +51,14 @@ class Bucket:
 
     def objects(self, prefix: str) -> Iterator[Object]:
         fields = "items(name,size,generation),nextPageToken"
-        pages = iter(self._client.list_blobs(self._bucket, prefix=prefix, fields=fields).pages)
+        found = self._client.list_blobs(self._bucket, prefix=prefix, fields=fields, retry=RETRY)
+        pages = iter(found.pages)
         while (page := self._asked(lambda: next(pages, None))) is not None:
             for one in page:
                 yield _object(one)
 
     def find(self, key: str) -> Object | None:
-        blob = self._asked(lambda: self._bucket.get_blob(key))
+        blob = self._asked(lambda: self._bucket.get_blob(key, retry=RETRY))
         return _object(blob) if blob else None
 
     def read(
@@ -65,7 +68,7 @@ class Bucket:
         version: str | None = None,
         known: str | None = None,
     ) -> Content | None:
-        told: dict[str, Any] = {}
+        told: dict[str, Any] = {"raw_download": True, "retry": RETRY}
         if part:
             told |= {"start": part[0], "end": part[0] + part[1] - 1}
         elif version is None:  # found by no listing, which would have told how large it is
@@ -79,7 +82,7 @@ class Bucket:
         if version:
             told["if_generation_match"] = int(version.removeprefix("generation:"))
         blob = self._bucket.blob(key)
-        data = self._asked(lambda: blob.download_as_bytes(raw_download=True, **told))
+        data = self._asked(lambda: blob.download_as_bytes(**told))
         return Content(data, f"generation:{blob.generation}" if blob.generation else version)
 
     def _asked(self, act: Callable[[], _T]) -> _T:
@@ -94,7 +97,7 @@ class Bucket:
         if isinstance(error, GoogleAuthError):
             return PhotoError(f"{self._place}: the credentials cannot be used: {_REMEDY}")
         if not isinstance(error, GoogleAPICallError):
-            return PhotoError(f"{self._place}: the store cannot be read: {type(error).__name__}")
+            return PhotoError(f"{self._place}: the store cannot be reached: {type(error).__name__}")
         code = int(error.code or 0)
         words = _WORDS.get(code, "the store refuses it")
         if code in (401, 403):
