@@ -269,6 +269,35 @@ def test_scan_gives_every_document_as_of_the_call(engine: Engine, index: str) ->
         assert dict(engine.scan(index, ["image"])) == {**dict(rows), "late": {}}
 
 
+@pytest.mark.engines
+@pytest.mark.parametrize("product", ["opensearch", "elasticsearch7"])
+@pytest.mark.parametrize("pit", [True, False])
+def test_a_scan_reads_a_page_when_it_is_come_to(
+    engines: Engines, index_name: str, product: str, pit: bool
+) -> None:
+    engine = connect(engines.url(product))
+    assert isinstance(engine, LuceneEngine)
+    if not pit:  # as for an OpenSearch that has none
+        engine._dialect = engine._dialect._replace(pit=None)
+    engine.create(index_name, index_body(engine.info.product, shards=2, replicas=0))
+    put(engine, index_name, **{f"d{n}": {"width": n} for n in range(2_500)})
+    asked: list[str] = []
+    send = engine._send
+
+    def counted(method: str, path: str, **rest: Any) -> Any:
+        asked.append(path)
+        return send(method, path, **rest)
+
+    engine._send = counted
+    found = engine.scan(index_name, ["width"])
+    for _ in range(1_000):
+        next(found)
+    pages = sum("_search" in path and "point_in_time" not in path for path in asked)
+    assert pages == 1
+    assert len(list(found)) == 1_500
+    engine.close()
+
+
 def test_models_are_counted(engine: Engine, index: str) -> None:
     assert engine.models(index) == {}
     put(engine, index, a=DOG, b=CAT, c={**DOG, "stair_model": "other"})
