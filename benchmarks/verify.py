@@ -117,7 +117,8 @@ def make(folder: Path, photos: int) -> None:
         ledger.close()
         db = sqlite3.connect(folder / "ledger.db")
         db.executemany(
-            "INSERT INTO photos VALUES (?, ?, 'indexed', NULL, ?, ?, 'c', '[]', ?, 1, 20, 1, 0)",
+            "INSERT INTO photos(id, uri, state, version, content_hash, columns_hash, names, model, "
+            "run, at) VALUES (?, ?, 'indexed', ?, ?, 'c', '[]', ?, 1, 0)",
             ((name(n), name(n), f"stat:{n}:{n}", content(n), MODEL) for n in range(photos)),
         )
         db.commit()
@@ -149,6 +150,9 @@ class StandIn:
 
     def refresh(self, index: str) -> None:
         pass
+
+    def mapping(self, index: str) -> dict[str, Any]:
+        return {}
 
     def scan(self, index: str, fields: list[str]) -> Iterator[tuple[str, dict[str, str]]]:
         step = 7_654_321  # has no divisor in common with the number of photos
