@@ -169,7 +169,7 @@ def rows(found: Table, columns: Columns) -> Iterator[Row]:
 
 
 def _wanted(found: Table, columns: Columns) -> list[str]:
-    own = {columns.id, columns.caption, columns.routing}
+    own = {columns.id, columns.caption, columns.routing, columns.group} - {*found.names}
     return [*found.names, *(name for name in found.parquet.schema_arrow.names if name in own)]
 
 

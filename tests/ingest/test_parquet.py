@@ -104,6 +104,19 @@ def test_addresses_are_a_list(photos: Path) -> None:
     assert bad.problem is not None and bad.problem.endswith("row 3: no image is named")
 
 
+@pytest.mark.parametrize("types", [None, {"price": "long"}])
+def test_a_column_groups_and_another_routes(photos: Path, types: dict[str, str] | None) -> None:
+    """Whether they are to be fields or not."""
+    rows = [
+        {"image": f"{n}.jpg", "product": f"p{n // 2}", "tenant": "us", "price": n} for n in range(3)
+    ]
+    list_ = table(photos / "list.parquet", rows)
+    found_ = found(list_, columns=Columns(group="product", routing="tenant", types=types))
+    assert [(one.group, one.routing, one.problem) for one in found_] == [
+        ("p0", "us", None), ("p0", "us", None), ("p1", "us", None)
+    ]  # fmt: skip
+
+
 def test_columns_have_types(tmp_path: Path, jpegs: list[bytes], make_job: MakeJob) -> None:
     rows: list[dict[str, Any]] = [
         {"jpg": jpegs[0], "sku": "A", "likes": 7, "price": 2.5, "sold": True, "on": None},
