@@ -271,12 +271,13 @@ class Sources:
                     if linked and path.exists():
                         path = path.resolve()
                     is_folder = path.is_dir() if linked else entry.is_dir()
+                    inside = looked_into(entry.name) and path.is_file()
                 except OSError as error:  # where a link leads may be closed to us
                     yield _unreadable(path, error)
                     continue
                 if is_folder:
                     below.append(path)
-                elif (looked_into(entry.name) and path.is_file()) or is_photo(path, entry.name):
+                elif inside or is_photo(path, entry.name):
                     name = os.path.relpath(entry.path, root)
                     yield from self._file(File(str(path), "", name))
             waiting += reversed(below)
