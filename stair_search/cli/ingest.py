@@ -111,7 +111,7 @@ stair-search ingest ~/Pictures --delete-missing
 @click.option(
     "--compile",
     is_flag=True,
-    help="Compile a model in torch first: a minute or more, for runs of hours.",
+    help="Compile a model in torch first: takes up to minutes, for long runs.",
 )
 @click.option(
     "--job",
