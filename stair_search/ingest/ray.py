@@ -82,6 +82,11 @@ TRIES = 3
 @contextmanager
 def executor(run: Run) -> Iterator[Executor]:
     """Joins the Ray of --ray-address or RAY_ADDRESS, or starts one here for the run."""
+    if run.job.device.startswith("cuda:"):
+        raise UsageError(
+            f"device {run.job.device!r} is of one machine; on Ray --num-gpus says how many GPUs an "
+            "encoder takes, and Ray which"
+        )
     started = not ray.is_initialized()
     if started:
         _join(run.job.ray_address)
@@ -416,6 +421,11 @@ def _pipeline(run: Run, feed: _Feed, place: Placement) -> Iterator[list[Result]]
             for written in blocks.written_of(table):
                 if written.device not in run.devices:
                     run.devices.append(written.device)
+                    if place.gpus and written.device == "cpu":
+                        run.notices.put(
+                            "encoders hold GPUs and encode on CPUs: `stair-search doctor` on their "
+                            "machine says why"
+                        )
                 yield _taken_in(run, feed, written)
                 if written.refused:
                     raise DestinationError(written.refused)

@@ -123,7 +123,8 @@ def _run(
     again = None
     if encoder is None:
         again = partial(load, job.model, precision=job.precision, compile=job.compile)
-        encoder = again(job.device)
+        # Ray's machines have the GPUs, this one may have none
+        encoder = again("auto" if (job.executor, job.device) == ("ray", "cuda") else job.device)
     kept = home / KEPT_AS
     if only_failed and kept.exists():
         job = replace(job, policy=kept)  # what it was told may have changed since, or be gone

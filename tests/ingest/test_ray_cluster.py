@@ -102,11 +102,17 @@ def test_encoders_on_parts_of_gpus(
         job.engine = connect(f"sqlite:{tmp_path / name}.db")
         report = job()
         assert counts(report) == (PHOTOS, 0, 0)
+        assert report.stages["encode"]["devices"] == ["cpu"]
         workers = {stage: about["workers"] for stage, about in report.stages.items()}
         assert (workers["decode"], workers["encode"]) == ((3, 3) if name == "cpu" else (3, 2))
         made[name] = job.documents("stair", "stair_hash", "width")
         job.engine.close()
     assert made["cpu"] == made["gpu"]
+
+
+def test_a_gpu_of_one_machine_is_no_word_for_ray(many: Path, make_job: MakeJob) -> None:
+    with pytest.raises(UsageError, match=r"'cuda:1' is of one machine; on Ray --num-gpus says"):
+        make_job(many, executor="ray", device="cuda:1")()
 
 
 def test_no_room_is_told_at_once(cluster: Cluster, many: Path, make_job: MakeJob) -> None:
