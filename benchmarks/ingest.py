@@ -19,8 +19,8 @@ decode: JPEGs of 12 megapixels, some 4 MB each. Alone: `prepare` in a thread a C
 
 Each round measures alone, then a whole `ingest` into a new index, then alone again; the ratio is
 that of ingest to the mean of the quicker way. Engine and ingest share this machine's CPUs, so what
-ingest does beside the slowest stage is taken from that: `cpu` is the CPU time of this process, µs a
-photo. `--engine-cpus 1` starts an OpenSearch that has CPUs of its own, as a cluster has; alone and
+ingest does beside the slowest stage is taken from that: `cpu` and `cpu_alone` are the CPU time of
+this process, µs a photo. `--engine-cpus 1` starts an OpenSearch that has CPUs of its own, as a cluster has; alone and
 ingest then share the others.
 """
 
@@ -91,7 +91,7 @@ def main() -> None:
 
 
 def one_round(case: Case, given: argparse.Namespace, engine: Engine, home: Path) -> float:
-    before = {name: alone() for name, alone in case.alone.items()}
+    before = {name: measured(alone) for name, alone in case.alone.items()}
     with jobs.index_of(engine.info.url) as index:
         settings = JobSettings(
             case.source,
@@ -105,20 +105,35 @@ def one_round(case: Case, given: argparse.Namespace, engine: Engine, home: Path)
         with case.within():
             report = jobs.ingest(settings, engine, case.encoder)
         used = time.process_time() - used
-    after = {name: alone() for name, alone in case.alone.items()}
-    means = {name: statistics.mean([before[name], after[name]]) for name in before}
+    after = {name: measured(alone) for name, alone in case.alone.items()}
+    means = {name: statistics.mean([before[name].rate, after[name].rate]) for name in before}
     ratio = report.images_per_second / max(means.values())
     jobs.show(
         {
-            "alone": {name: [round(before[name], 1), round(after[name], 1)] for name in before},
+            "alone": {n: [round(before[n].rate, 1), round(after[n].rate, 1)] for n in before},
             "ingest": report.images_per_second,
             "ratio": ratio,
+            "cpu_alone": {n: [round(before[n].cpu), round(after[n].cpu)] for n in before},
             "cpu": used / report.seen * 1e6,
             "bottleneck": report.bottleneck,
             "busy_seconds": {n: stage["busy_seconds"] for n, stage in report.stages.items()},
         }
     )
     return ratio
+
+
+class Measured(NamedTuple):
+    """Photos per second, and µs of this process's CPU time a photo."""
+
+    rate: float
+    cpu: float
+
+
+def measured(alone: Alone) -> Measured:
+    used, began = time.process_time(), time.perf_counter()
+    rate = alone()
+    photos = rate * (time.perf_counter() - began)
+    return Measured(rate, (time.process_time() - used) / photos * 1e6)
 
 
 @contextmanager
