@@ -20,8 +20,8 @@ decode: JPEGs of 12 megapixels, some 4 MB each. Alone: `prepare` in a thread a C
 Each round measures alone, then a whole `ingest` into a new index, then alone again; the ratio is
 that of ingest to the mean of the quicker way. Engine and ingest share this machine's CPUs, so what
 ingest does beside the slowest stage is taken from that: `cpu` and `cpu_alone` are the CPU time of
-this process, µs a photo. `--engine-cpus 1` starts an OpenSearch that has CPUs of its own, as a cluster has; alone and
-ingest then share the others.
+this process, µs a photo. `--engine-cpus 1` starts an OpenSearch that has CPUs of its own, as a
+cluster has; alone and ingest then share the others.
 """
 
 from __future__ import annotations
