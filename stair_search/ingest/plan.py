@@ -182,5 +182,5 @@ def _routed_anew(before: str | None, now: str | None) -> str:
     was, is_ = ("its id" if one is None else repr(one) for one in (before, now))
     return (
         f"it was routed by {was} and is routed by {is_} now, which would make a second document: "
-        "put that back, or delete the first one"
+        "put that back, or delete the first one and run job verify"
     )
