@@ -12,7 +12,7 @@ import platform
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from stair_search.engines import Engine
 from stair_search.ingest import JobSettings, Report, run
 from stair_search.ingest.decode import decode
 from stair_search.ingest.encoder import Encoder
-from stair_search.ingest.photo import Prepared, Work
+from stair_search.ingest.photo import Loaded, Prepared, Work
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
 from tests.conftest import URL_VARIABLES
@@ -162,12 +162,18 @@ def number_photos(folder: Path, count: int) -> Path:
     return folder
 
 
-def ready_made() -> AbstractContextManager[object]:
+@contextmanager
+def ready_made() -> Iterator[None]:
     """Within it, numbered photos come without their files being read."""
-    return patch("stair_search.ingest.local.prepare", _ready_made)
+    local = "stair_search.ingest.local"
+    with (
+        patch(f"{local}.read", lambda work, _: Loaded(work, b"", "")),
+        patch(f"{local}.prepare", lambda loaded, *_: _ready_made(loaded.work)),
+    ):
+        yield
 
 
-def _ready_made(work: Work, *_: object) -> Prepared:
+def _ready_made(work: Work) -> Prepared:
     n = int(work.photo.uri[-10:-4])
     pixels = np.full((SIDE, SIDE, 3), (n >> 16, n >> 8 & 255, n & 255), np.uint8)
     return Prepared(work, f"{n * 0x9E3779B97F4A7C15:064x}", SIDE, SIDE, pixels, 0.0)
