@@ -92,7 +92,8 @@ def executor(run: Run) -> Iterator[Executor]:
         _join(run.job.ray_address)
     try:
         place = _placed(run.job)
-        if (gpus := ray.available_resources().get("GPU", 0)) and not place.gpus:
+        gpus = ray.available_resources().get("GPU", 0)
+        if gpus and not place.gpus and run.job.device != "cpu":
             run.notices.put(f"Ray has {gpus:g} free GPUs, encoding on CPUs: --num-gpus takes them")
         # a block in each worker and one behind it, and one that is being recorded
         workers = place.encoders + place.decoders + place.writers * place.requests
