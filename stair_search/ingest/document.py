@@ -81,7 +81,8 @@ def document_of(
     ]
     gone = dict.fromkeys(set(group.gone) - set(columns))
     made = {**gone, **unlisted(columns), fields.photos: photos}
-    return Document(group.id, made, group.photos[0].routing)
+    routing = next((photo.routing for photo in group.photos if photo.routing), None)
+    return Document(group.id, made, routing)
 
 
 def rules(fields: Fields, policy: Policy, model: str) -> str:

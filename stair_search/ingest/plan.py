@@ -108,8 +108,15 @@ class _Planner:
         if document in self.kept_out:
             yield from (Result(photo, "unchanged", TAKEN_DOWN) for photo in photos)
             return
-        made_by = rules(self.fields, self.policy, self.model)
         held = {name: entry for name, entry in known.items() if entry.content_hash}
+        routing = next((photo.routing for photo in photos if photo.routing), None)
+        was = next((entry.routing for entry in held.values() if entry.columns_hash), routing)
+        if was != routing:
+            reason = _routed_anew(was, routing)
+            yield from (Result(photo, "failed", reason) for photo in photos)
+            return
+        photos = [_routed_alike(photo, routing) for photo in photos]
+        made_by = rules(self.fields, self.policy, self.model)
         fit = {name for name, entry in held.items() if entry.rules == made_by}
         parts = {n: part for n, part in self.ledger.parts(document).items() if n in fit}
         results: list[Result] = []
@@ -184,3 +191,10 @@ def _routed_anew(before: str | None, now: str | None) -> str:
         f"it was routed by {was} and is routed by {is_} now, which would make a second document: "
         "put that back, or delete the first one and run job verify"
     )
+
+
+def _routed_alike(photo: Photo, routing: str | None) -> Photo:
+    if photo.problem or photo.routing == routing:
+        return photo
+    reason = f"it is routed by {photo.routing!r}, and the document that it shares by {routing!r}"
+    return photo._replace(problem=reason)

@@ -18,6 +18,7 @@ from stair_search.ingest.columns import Columns
 from stair_search.ingest.groups import Found, cut
 from stair_search.ingest.photo import GroupWork, Photo, Place, Result, Work, uri_of
 from stair_search.ingest.sources import Sources
+from stair_search.ingest.takedown import lift, take_down
 from stair_search.mappings import index_body, photos_in
 from stair_search.queries import HasToken, no_photo_with, question
 from tests.ingest.conftest import Job, MakeJob, counts, make_photo
@@ -270,6 +271,54 @@ class TestLaterRuns:
         again = retry(shop.job.settings.home, shop.job.engine, encoder=encoder)
         assert counts(again) == (1, 0, 0)  # by the policy that the job has kept
         assert shop.images("shoe") == ["red", "green", "black"]
+
+
+class TestDocumentsThatGo:
+    def test_a_product_that_is_gone(self, shop: Shop) -> None:
+        shop.job()
+        shop.write(*(row for row in ROWS if not row.startswith("hat")))
+        shop.job()
+        assert set(shop.documents) == {"shoe", "hat"}
+        report = shop.job(delete_missing=True)
+        assert (report.deleted, report.unchanged) == (1, 3)
+        assert set(shop.documents) == {"shoe"}
+        assert shop.verified(1)
+
+    def test_a_photo_that_is_gone_is_no_missing_document(self, shop: Shop) -> None:
+        shop.job()
+        shop.write(*(row for row in ROWS if "red.png" not in row))
+        assert shop.job(delete_missing=True).deleted == 0
+        assert (shop.images("shoe"), shop.images("hat")) == (["green", "black"], ["blue"])
+        assert shop.verified(2)
+
+    def test_a_takedown(self, shop: Shop) -> None:
+        shop.job()
+        assert take_down(shop.job.engine, "photos", ["hat"]).deleted == 1
+        shop.paint("blue", "green")
+        assert counts(shop.job()) == (0, 5, 0)
+        assert set(shop.documents) == {"shoe"}
+        assert shop.verified(1)
+        lift(shop.job.engine, "photos", ["hat"])
+        assert counts(shop.job()) == (2, 3, 0)
+        assert shop.images("hat") == ["blue", "red"]
+        assert shop.verified(2)
+
+
+@pytest.mark.engines
+def test_one_routing_is_the_products(shop: Shop, engines: Any, index_name: str) -> None:
+    url = engines.url("opensearch")
+    shop.job.engine = connect(url)
+    (shop.folder / "columns.toml").write_text(f'routing = "shop"\n{COLUMNS}')
+    told: dict[str, Any] = {"url": url, "index": index_name, "folder": shop.folder / "routed"}
+    shop.write(*(row.replace("shoe,green.png,,S2", "shoe,green.png,,S9") for row in ROWS))
+    assert counts(shop.job(**told)) == (4, 0, 1)
+    (reason,) = failures(shop.folder / "routed")
+    assert reason.reason == "it is routed by 'S9', and the document that it shares by 'S1'"
+    shop.change("S9", "S1")
+    assert counts(shop.job(**told)) == (1, 4, 0)
+    shop.change("S1", "S7")  # would be another document on another shard
+    assert counts(shop.job(**told)) == (0, 2, 3)
+    assert shop.job.engine.count(index_name) == 2
 
 
 class TestFailures:
