@@ -114,7 +114,7 @@ def test_rows_of_one_photo_must_agree(job: Job, listed: Path) -> None:
     listed.write_text("image,tenant\n0.jpg,north\n0.jpg,\n1.jpg,north\n1.jpg,south\n")
     assert counts(job()) == (1, 0, 1)
     (failure,) = failures(job.settings.home)
-    assert failure.reason == "its rows name two routings, 'north' and 'south'"
+    assert failure.reason.endswith("line 5: its rows name two routings, 'north' and 'south'")
 
 
 def test_a_shard_and_captions_name_routings_too(job: Job, photos: Path, listed: Path) -> None:
