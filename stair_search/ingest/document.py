@@ -69,7 +69,7 @@ def document_of(
     """
     columns: dict[str, list[Any]] = {}
     for photo in group.photos:
-        for name, value in photo.columns.items():
+        for name, value in photo.columns.items() if photo.id in parts else ():
             if name != fields.caption:
                 held = columns.setdefault(name, [])
                 values = value if isinstance(value, list) else [value]

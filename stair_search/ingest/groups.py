@@ -64,9 +64,14 @@ def together(group: GroupWork, came: Iterable[Result], fields: Fields) -> Iterat
     results = [*group.results, *(_renewed(group, result) for result in came)]
     parts = group.parts | {one.photo.id: one.part for one in results if one.part is not None}
     changed = group.due or any(one.state == "indexed" for one in results)
-    if not changed or not (parts or group.left):
+    if not changed or not parts:  # a document without photos is none: the one that is there stays
         yield from results
         return
+    # what its row said stood in the document, and does no more: said again once it can be read
+    results = [
+        one._replace(due=True) if one.state == "failed" and one.photo.id in parts else one
+        for one in results
+    ]
     lost = {one.photo.id for one in results if one.state == "failed"} & {*group.unfit}
     results[0] = results[0]._replace(forget=(*group.left, *lost))
     yield Ready(document_of(group, parts, fields), tuple(results))

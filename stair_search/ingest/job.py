@@ -116,10 +116,26 @@ class JobSettings:
             raise UsageError(f"documents per second must be a number over 0, not {rate:g}")
         if self.max_delete is not None and not self.delete_missing:
             raise UsageError("--max-delete goes with --delete-missing")
+        if self.executor == "ray" and self.device.startswith("cuda:"):
+            raise UsageError(
+                f"device {self.device!r} is of one machine; on Ray --num-gpus says how many GPUs "
+                "an encoder takes, and Ray which"
+            )
+        asked = next((s for s in self.sources if _on_web(s) and "?" in s), None)
+        if asked and self.folder is None:
+            raise UsageError(
+                f"source {_whole(asked)}: what stands behind its ? may be a signature, so jobs are "
+                "not told apart by it: name the job's folder with --job"
+            )
         for name in ("encode_batch", "bulk_documents", "bulk_bytes", "bulk_requests"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{name} must be 1 or more, not {value}")
+
+    @property
+    def shown(self) -> str:
+        """The sources, without what may be secret."""
+        return ", ".join(map(_whole, self.sources))
 
     @property
     def home(self) -> Path:
@@ -344,9 +360,13 @@ def _whole(source: str) -> str:
     """A source as it may be kept."""
     if source.startswith(BUCKETS):
         return source
-    if source.lower().startswith(("http://", "https://")):
+    if _on_web(source):
         return public(source)
     return str(Path(source).absolute())
+
+
+def _on_web(source: str) -> bool:
+    return source.lower().startswith(("http://", "https://"))
 
 
 def _place(source: str) -> str:

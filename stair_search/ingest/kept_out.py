@@ -7,6 +7,7 @@ name, so that it counts when it is made anew.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -24,9 +25,13 @@ PAGE = 500
 _TABLE = """
 CREATE TABLE IF NOT EXISTS kept_out(
   number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, uuid TEXT NOT NULL,
-  place TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, UNIQUE(id, uuid, place, name))
+  place TEXT NOT NULL, name TEXT NOT NULL, at REAL NOT NULL, lifted INTEGER NOT NULL DEFAULT 0,
+  UNIQUE(id, uuid, place, name))
 """
-_OF_INDEX = "(uuid = :uuid OR (place = :place AND name = :name))"
+# an alias has the UUIDs of several
+_OF_INDEX = """
+(uuid IN (SELECT value FROM json_each(:uuids)) OR (place = :place AND name = :name))
+"""
 
 
 def remembered_in() -> Path:
@@ -42,8 +47,10 @@ class KeptOut:
     """
 
     def __init__(self, engine: Engine, index: str, *, make: bool = False) -> None:
-        uuid = engine.uuid(index) if engine.exists(index) else None
-        self._index = {"uuid": uuid, "place": place(engine.info.url), "name": index}
+        self._uuids = engine.uuid(index).split(",") if engine.exists(index) else []
+        self._index = {
+            "uuids": json.dumps(self._uuids), "place": place(engine.info.url), "name": index
+        }  # fmt: skip
         self._file, self.met = remembered_in(), 0
         with self._told():
             if make:
@@ -63,7 +70,8 @@ class KeptOut:
     def __contains__(self, id: object) -> bool:
         with self._told():
             found = self._db.execute(
-                f"SELECT 1 FROM kept_out WHERE id = :id AND {_OF_INDEX}", self._index | {"id": id}
+                f"SELECT 1 FROM kept_out WHERE id = :id AND NOT lifted AND {_OF_INDEX}",
+                self._index | {"id": id},
             ).fetchone()
         self.met += found is not None
         return found is not None
@@ -76,17 +84,27 @@ class KeptOut:
             self._db.executemany(
                 "INSERT OR REPLACE INTO kept_out(id, uuid, place, name, at) "
                 "VALUES (:id, :uuid, :place, :name, :at)",
-                (row | {"id": name} for name in ids),
+                (row | {"id": name, "uuid": uuid} for name in ids for uuid in self._uuids),
             )
             self._db.execute("COMMIT")
 
     def lift(self, ids: Iterable[str]) -> int:
-        """Forgets them; how many were remembered."""
+        """They may come in again; how many were kept out. Each stays, under a new number, to tell
+        the ledgers that still hold its document.
+        """
+        lifted = 0
         with self._told():
-            return self._db.executemany(
-                f"DELETE FROM kept_out WHERE id = :id AND {_OF_INDEX}",
-                (self._index | {"id": name} for name in ids),
-            ).rowcount
+            self._db.execute("BEGIN IMMEDIATE")
+            for name in ids:
+                done = self._db.execute(
+                    "INSERT OR REPLACE INTO kept_out(id, uuid, place, name, at, lifted) "
+                    "SELECT id, uuid, place, name, :at, 1 FROM kept_out "
+                    f"WHERE id = :id AND NOT lifted AND {_OF_INDEX}",
+                    self._index | {"id": name, "at": time.time()},
+                )
+                lifted += done.rowcount > 0
+            self._db.execute("COMMIT")
+        return lifted
 
     @property
     def last(self) -> int:
@@ -97,19 +115,22 @@ class KeptOut:
             ).fetchone()
         return number or 0
 
-    def since(self, number: int) -> Iterator[tuple[list[str], int]]:
-        """Those that came after a number, the earliest first, in pages: ids and the last number."""
+    def since(self, number: int) -> Iterator[tuple[list[str], list[str], int]]:
+        """What came after a number, the earliest first, in pages: ids that are kept out, those that
+        were and are no more, and the last number.
+        """
         while True:
             with self._told():
                 rows = self._db.execute(
-                    f"SELECT id, number FROM kept_out WHERE number > :after AND {_OF_INDEX} "
-                    f"ORDER BY number LIMIT {PAGE}",
+                    "SELECT id, lifted, number FROM kept_out "
+                    f"WHERE number > :after AND {_OF_INDEX} ORDER BY number LIMIT {PAGE}",
                     self._index | {"after": number},
                 ).fetchall()
             if not rows:
                 return
-            number = rows[-1][1]
-            yield [name for name, _ in rows], number
+            number = rows[-1][2]
+            kept = [name for name, lifted, _ in rows if not lifted]
+            yield kept, [name for name, lifted, _ in rows if lifted], number
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -39,6 +39,9 @@ CREATE INDEX IF NOT EXISTS photos_by_document ON photos(document) WHERE document
 CREATE TABLE IF NOT EXISTS job(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 """
 
+STALE = "verify: its document is not as it was written"
+"""The reason of a photo whose document is there and must be written again."""
+
 SHAPE = 3
 """Of these tables; raised where they change."""
 
@@ -68,7 +71,8 @@ ON CONFLICT(id) DO UPDATE SET state = :state, reason = :reason, version = :versi
 _FAILED = """
 INSERT INTO photos(id, uri, state, reason, document, run, at)
   VALUES (:id, :uri, :state, :reason, :document, :run, :at)
-ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = :reason, run = :run, at = :at
+ON CONFLICT(id) DO UPDATE SET uri = :uri, state = :state, reason = :reason, run = :run, at = :at,
+  columns_hash = CASE WHEN :due THEN NULL ELSE columns_hash END
 """
 
 # Documents of several photos as written last: known by the hashes of all, in rising order.
@@ -336,7 +340,8 @@ class Ledger:
         which = "columns_hash" if written else "content_hash"
         with self._transaction():
             self._db.execute(
-                f"DELETE FROM photos WHERE state = 'failed' AND {which} IS NULL AND {_NOT_MET}"
+                f"DELETE FROM photos WHERE state = 'failed' AND {which} IS NULL AND {_NOT_MET} "
+                f"AND reason IS NOT '{STALE}'"
             )
 
     def find_missing(self) -> tuple[int, int]:

@@ -40,7 +40,8 @@ def executor(run: Run) -> Iterator[Executor]:
     # and those on their way; a group that is not whole yet.
     requests = run.job.bulk_requests + 1
     most = (2 * encoders.callers + 1) * found.size
-    most += requests * max(run.job.bulk_documents, run.largest_group) + run.largest_group - 1
+    most += requests * max(run.job.bulk_documents, run.largest_group)
+    most += (1 + 4 * READERS) * (run.largest_group - 1)  # groups that wait for a server
     yield Executor(partial(_execute, run, encoders), most)
 
 

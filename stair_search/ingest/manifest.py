@@ -51,7 +51,7 @@ class Manifest:
 
     header: its columns, where they are known before the rows. unit: what its rows are counted in.
     types: field -> type of the further columns that it fills. used: `lookup` has found a photo in
-    it.
+    it. misread: what is wrong with the first row that may be of any photo, if there is one.
 
     Raises UsageError where the list as a whole cannot be used; a bad row costs its photo alone.
     """
@@ -79,6 +79,9 @@ class Manifest:
                     self._meet(name)
             self._add(row)
         self._rows.commit()
+        wrong = "SELECT problem FROM row WHERE address = x'' AND problem IS NOT NULL ORDER BY n"
+        found = self._rows.execute(f"{wrong} LIMIT 1").fetchone()
+        self.misread: str | None = found and found[0]
         self._rows.executescript(_INDEX_OF_GROUPS if self._columns.group else _INDICES)
         self._check_queries()
         photo = "id, uri" if self._columns.group else "uri"

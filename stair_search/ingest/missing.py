@@ -12,7 +12,7 @@ from .bulk import Pace
 from .job import JobSettings, Report
 from .ledger import Ledger
 from .sources import Sources
-from .takedown import delete_all
+from .takedown import delete_all, refresh
 
 FEW = 10
 """So many may be missing without a question, whatever their share."""
@@ -44,6 +44,7 @@ def delete_missing(
         if missing > SHOWN:
             tell(f"to be deleted: {missing - SHOWN} more")
     elif not refused:
+        refresh(engine, job.index)  # what has a routing is found by a search
         pace = Pace(1, job.documents_per_second)
         for ids in ledger.missing():
             delete_all(engine, job.index, ids, pace, job.retry_seconds)

@@ -104,6 +104,7 @@ class Result(NamedTuple):
 
     Of one that shares its document: part, what the document holds of it, the caption apart; rules,
     see `document`. forget: ids of photos that the document has no more, once it is written.
+    due: the document is to be written again when the photo can be read.
     """
 
     photo: Photo
@@ -117,6 +118,7 @@ class Result(NamedTuple):
     part: dict[str, Any] | None = None
     rules: str | None = None
     forget: tuple[str, ...] = ()
+    due: bool = False
 
 
 class GroupWork(NamedTuple):

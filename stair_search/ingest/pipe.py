@@ -81,15 +81,22 @@ class Background(Generic[T]):
         except BaseException as error:
             end = error
         finally:
-            close = getattr(self._source, "close", None)
-            if close:
-                close()
+            try:
+                _close(self._source)
+            except BaseException as error:
+                end = error
             with self._changed:
                 self._end = end
                 self._changed.notify()
 
     def _has_room(self) -> bool:
         return len(self._items) < self._room or self._cancelled
+
+
+def _close(source: object) -> None:
+    close = getattr(source, "close", None)
+    if close:
+        close()
 
 
 def merged(*sources: Generator[T, None, None] | Iterator[T]) -> Generator[T, None, None]:
@@ -110,10 +117,12 @@ def merged(*sources: Generator[T, None, None] | Iterator[T]) -> Generator[T, Non
         except BaseException as error:
             end = error
         finally:
-            close = getattr(source, "close", None)
-            if close:
-                close()
-            items.put(end)
+            try:
+                _close(source)
+            except BaseException as error:
+                end = error
+            finally:
+                items.put(end)
 
     for source in sources:
         threading.Thread(target=work, args=(source,), daemon=True).start()
@@ -169,9 +178,7 @@ def parallel(
         finally:
             for future in begun:
                 future.cancel()
-            close = getattr(items, "close", None)
-            if close:
-                close()
+            _close(items)
 
 
 class Room:
@@ -222,9 +229,7 @@ def as_done(
                 begun -= 1
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            close = getattr(items, "close", None)
-            if close:
-                close()
+            _close(items)
 
 
 class Meter:
@@ -262,9 +267,7 @@ class Meter:
                     return
                 yield item
         finally:
-            close = getattr(items, "close", None)
-            if close:
-                close()
+            _close(items)
 
     def share(self, wall: float) -> float:
         """The share of the wall-clock time, 0 to 1, in which a worker was busy."""

@@ -29,17 +29,21 @@ def plan(
     policy: Policy,
     pipeline: str | None = None,
     kept_out: Container[str] = (),
+    misread: str | None = None,
     only_failed: bool = False,
     stop: threading.Event | None = None,
 ) -> Iterator[Found]:
     """Each photo once: a final result where the ledger or the file's kind decides, or work. Photos
     that share a document come one after the other, and theirs too.
 
-    kept_out: ids of photos that were taken down: they are left as they are.
+    kept_out: ids of photos that were taken down: they are left as they are. misread: what is wrong
+    with a row that may be of any photo; documents that would lose one then fail.
     only_failed: photos that did not fail last time are passed over as if they were not there;
     those that did and are found no more have failed again.
     """
-    planner = _Planner(ledger, reader, model, fields, policy, pipeline, kept_out, only_failed)
+    planner = _Planner(
+        ledger, reader, model, fields, policy, pipeline, kept_out, misread, only_failed
+    )
     for group, photos_of in groupby(photos, lambda photo: photo.group):
         if group is not None:
             if stop and stop.is_set():
@@ -66,6 +70,7 @@ class _Planner:
     policy: Policy
     pipeline: str | None
     kept_out: Container[str]
+    misread: str | None
     only_failed: bool
 
     def alone(self, photo: Photo) -> Iterator[Work | Result]:
@@ -113,6 +118,10 @@ class _Planner:
         was = next((entry.routing for entry in held.values() if entry.columns_hash), routing)
         if was != routing:
             reason = _routed_anew(was, routing)
+            yield from (Result(photo, "failed", reason) for photo in photos)
+            return
+        if self.misread and held.keys() - {photo.id for photo in photos}:
+            reason = f"a photo of its document is in no row, and may be in one: {self.misread}"
             yield from (Result(photo, "failed", reason) for photo in photos)
             return
         photos = [_routed_alike(photo, routing) for photo in photos]

@@ -82,11 +82,6 @@ TRIES = 3
 @contextmanager
 def executor(run: Run) -> Iterator[Executor]:
     """Joins the Ray of --ray-address or RAY_ADDRESS, or starts one here for the run."""
-    if run.job.device.startswith("cuda:"):
-        raise UsageError(
-            f"device {run.job.device!r} is of one machine; on Ray --num-gpus says how many GPUs an "
-            "encoder takes, and Ray which"
-        )
     started = not ray.is_initialized()
     if started:
         _join(run.job.ray_address)

@@ -137,7 +137,7 @@ def _run(
     if job.pipeline:
         engine.check_pipeline(job.index, job.pipeline)
     if not engine.exists(job.index) and not any(True for _ in sources):
-        tell(Progress(notice=f"no photos in {', '.join(job.sources)}: no index is made"))
+        tell(Progress(notice=f"no photos in {job.shown}: no index is made"))
         return Report(str(home))
     routed = columns.routing is not None
     several = columns.group is not None
@@ -183,6 +183,7 @@ def _run(
             ):
                 if ledger.about(SETTLED) is None:  # before its first run a job has written nothing
                     ledger.note(SETTLED, str(kept_out.last))
+                settle(engine, job.index, ledger, pace, job.retry_seconds)
                 report = _execute(state, executor, sources, kept_out, tell, only_failed)
             ledger.note("made", None)
             return report
@@ -216,6 +217,7 @@ def _dry_run(
         policy=policy,
         pipeline=job.pipeline,
         kept_out=kept_out,
+        misread=sources.misread,
         only_failed=only_failed,
     ):
         if isinstance(item, GroupWork):
@@ -255,6 +257,7 @@ def _execute(
         policy=state.policy,
         pipeline=job.pipeline,
         kept_out=kept_out,
+        misread=sources.misread,
         only_failed=only_failed,
         stop=state.stop,
     )
@@ -278,7 +281,7 @@ def _execute(
     if sources.captions_unused and report.seen:
         tell(Progress(notice=f"{job.captions} names none of the photos that were found"))
     if not report.seen and not only_failed:
-        tell(Progress(notice=f"no photos in {', '.join(job.sources)}"))
+        tell(Progress(notice=f"no photos in {job.shown}"))
     if job.delete_missing and not only_failed:
         report = delete_missing(job, state.engine, state.ledger, sources, report, _notices(tell))
         _leave(state, report)

@@ -207,6 +207,11 @@ class Sources:
             )
 
     @property
+    def misread(self) -> str | None:
+        """What is wrong with a row that may be of any photo; None where there is no such row."""
+        return next((one.misread for one in self.lists if one.misread), None)
+
+    @property
     def largest_group(self) -> int:
         """Photos in it; 1 where none are grouped."""
         return max((one.largest_group for one in self.lists), default=1)

@@ -86,20 +86,22 @@ def settle(
     engine: Engine, index: str, ledger: Ledger, pace: bulk.Pace, retry_seconds: float
 ) -> None:
     """Takes out of the index what a run, or one that was killed, may have written after its
-    takedown, and tells the ledger. After a run, by its process.
+    takedown, and tells the ledger. Before a run and after it, by its process.
     """
     with closing(KeptOut(engine, index)) as kept:
-        for ids, number in kept.since(int(ledger.about(SETTLED) or 0)):
+        for page, (ids, lifted, number) in enumerate(kept.since(int(ledger.about(SETTLED) or 0))):
+            if page == 0:
+                refresh(engine, index)  # what has a routing is found by a search
             delete_all(engine, index, ids, pace, retry_seconds)
-            ledger.take_down(ids)
+            ledger.take_down([*ids, *lifted])
             ledger.note(SETTLED, str(number))
 
 
 def tell_ledger(engine: Engine, index: str, ledger: Ledger) -> None:
     """What was taken down since the job's last run is expected in the index no more."""
     with closing(KeptOut(engine, index)) as kept:
-        for ids, _ in kept.since(int(ledger.about(SETTLED) or 0)):
-            ledger.take_down(ids)
+        for ids, lifted, _ in kept.since(int(ledger.about(SETTLED) or 0)):
+            ledger.take_down([*ids, *lifted])
 
 
 def deleted(

@@ -14,7 +14,7 @@ from stair_search.mappings import photos_in
 
 from . import job as jobs
 from .index import must_be_own
-from .ledger import Ledger
+from .ledger import STALE, Ledger
 from .load import put_back
 from .photo import Place, uri_of
 from .takedown import refresh, tell_ledger
@@ -93,7 +93,7 @@ def verify(folder: Path, engine: Engine) -> Verification:
             missing = _kept(folder, ledger, "missing", told.missing, told.missing)
             stale = _kept(folder, ledger, "stale", told.stale, told.known)
             ledger.mark("missing", "verify: its document is not in the index")
-            ledger.mark("stale", "verify: its document is not as it was written")
+            ledger.mark("stale", STALE)
         finally:
             ledger.close()
     return Verification(told.expected, told.expected - told.missing, missing, stale)

@@ -139,11 +139,12 @@ class Watch:
             }
             for name, meter in self.run.meters.items()
         }
-        stages["encode"] |= {
-            "devices": self.run.devices,
-            "precision": self.run.encoder.precision,
-            "batch": self.run.batch.now,
-        }
+        stages["encode"]["devices"] = self.run.devices
+        if self.run.job.executor == "local":  # Ray's encoders choose for themselves
+            stages["encode"] |= {
+                "precision": self.run.encoder.precision,
+                "batch": self.run.batch.now,
+            }
         return Report(
             str(self.run.job.home),
             *self._told(),

@@ -27,6 +27,13 @@ def make_photo(path: Path, colour: str = "red", size: tuple[int, int] = (40, 30)
     return path
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where jobs and takedowns are remembered: not among those of whoever runs the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state" / "stair-search"
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder of six photos in three formats and two folders."""

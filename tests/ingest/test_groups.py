@@ -291,6 +291,23 @@ class TestDocumentsThatGo:
         assert (shop.images("shoe"), shop.images("hat")) == (["green", "black"], ["blue"])
         assert shop.verified(2)
 
+    def test_lifted_before_the_next_run(self, shop: Shop) -> None:
+        shop.job()
+        take_down(shop.job.engine, "photos", ["hat"])
+        assert lift(shop.job.engine, "photos", ["hat", "shoe"]) == 1
+        assert counts(shop.job()) == (2, 3, 0)
+        assert shop.images("hat") == ["blue", "red"]
+        assert shop.verified(2)
+
+    def test_what_no_photo_is_left_of_stays_until_it_is_deleted(self, shop: Shop) -> None:
+        shop.job()
+        shop.write(*(row.replace("blue.png", "no.png") for row in ROWS if "hat,red" not in row))
+        assert counts(shop.job()) == (0, 3, 1)
+        assert shop.images("hat") == ["blue", "red"]
+        shop.write(*(row for row in ROWS if not row.startswith("hat")))
+        assert shop.job(delete_missing=True).deleted == 1
+        assert shop.verified(1)
+
     def test_a_takedown(self, shop: Shop) -> None:
         shop.job()
         assert take_down(shop.job.engine, "photos", ["hat"]).deleted == 1
@@ -319,6 +336,37 @@ def test_one_routing_is_the_products(shop: Shop, engines: Any, index_name: str) 
     shop.change("S1", "S7")  # would be another document on another shard
     assert counts(shop.job(**told)) == (0, 2, 3)
     assert shop.job.engine.count(index_name) == 2
+
+
+class TestBadRows:
+    def test_a_row_that_is_mended_says_again_what_it_said(self, shop: Shop) -> None:
+        shop.job()
+        before = shop.documents["shoe"]
+        shop.write(*(row.replace("S2,10", "S2,ten").replace("dark", "night") for row in ROWS))
+        assert counts(shop.job()) == (1, 3, 1)
+        assert shop.documents["shoe"]["shop"] == "S1"
+        shop.write(*ROWS)
+        shop.job()
+        assert shop.documents["shoe"] == before
+        assert shop.verified(2)
+
+    def test_a_row_that_cannot_be_read_takes_no_photo_out(self, shop: Shop) -> None:
+        shop.job()
+        before = shop.documents
+        shop.list.write_bytes(
+            shop.list.read_bytes().replace(b"shoe,green.png,", b"shoe,gr\xe9n.png,")
+        )
+        assert counts(shop.job()) == (0, 2, 3)
+        assert shop.documents == before
+        assert "may be in one" in shop.failures()["shoe/red"]
+        shop.write()
+        assert counts(shop.job()) == (0, 5, 0)
+        assert shop.verified(2)
+
+    def test_what_a_photo_says_that_never_worked_is_not_the_documents(self, shop: Shop) -> None:
+        shop.write(*ROWS, "hat,no.png,,S9,99")
+        assert counts(shop.job()) == (5, 0, 1)
+        assert (shop.documents["hat"]["price"], shop.documents["hat"]["shop"]) == (7, "S2")
 
 
 class TestFailures:
@@ -366,9 +414,13 @@ class TestFailures:
         shop.job()
         shop.write(*shop.rows[:1], "hat,nowhere.png,,S2,7")
         assert counts(shop.job()) == (0, 1, 1)
-        assert shop.documents["hat"]["photos"] == []
-        assert shop.verified(1)
+        assert shop.images("hat") == ["blue", "red"]  # no document is without photos
+        assert shop.verified(2)
         assert counts(shop.job()) == (0, 1, 1)
+        make_photo(shop.folder / "nowhere.png", "white")
+        assert counts(shop.job()) == (1, 1, 0)
+        assert shop.images("hat") == ["nowhere"]
+        assert shop.verified(2)
 
     def test_bad_rows(self, shop: Shop) -> None:
         shop.write(*shop.rows, ",blue.png,,S1,1", "shoe,blue.png,,S1,much", "shoe,,,S1,1")

@@ -109,7 +109,6 @@ def test_retry_goes_by_the_policy_that_the_job_keeps(
 def test_a_job_without_the_policy_of_another_is_told(
     photos: Path, make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file = policy(tmp_path, '[forbid]\ngreen0 = "rule 12"\n')
     first = make_job(photos, folder=None)
     first(policy=file)

@@ -248,7 +248,6 @@ class TestFolder:
     def test_it_follows_from_sources_url_index_and_model(
         self, photos: Path, make_job: MakeJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
         job = make_job(photos, folder=None)
         home = job.settings.home
         assert home.is_relative_to(tmp_path / "state" / "stair-search" / "jobs")

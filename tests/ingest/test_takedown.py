@@ -22,13 +22,6 @@ from tests.ingest.conftest import Job, MakeJob, counts, make_photo
 from tests.ingest.proxy import Fault, proxy_to
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where takedowns are remembered."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state" / "stair-search" / "kept_out.db"
-
-
 @pytest.fixture
 def job(engine_url: str, photos: Path, make_job: MakeJob, index_name: str) -> Iterator[Job]:
     """On each of the engines in turn."""
@@ -51,7 +44,7 @@ def test_what_was_taken_down_does_not_come_back(
     dry = take_down(job.engine, index, asked, dry_run=True)
     assert dry == Counts(3, 2, 1, 0)
     assert len(job.documents()) == 6
-    assert not state.exists()
+    assert not (state / "kept_out.db").exists()
     assert take_down(job.engine, index, asked) == Counts(3, 2, 1, 0)
     assert job.documents().keys().isdisjoint(gone)
     assert verify(job.settings.home, job.engine) == (4, 4, [], [])
@@ -150,6 +143,21 @@ def test_what_a_killed_run_has_written_goes_with_the_next(
     ledger.close()
 
 
+def test_what_is_lifted_before_the_next_run_comes_in_with_it(
+    photos: Path, make_job: MakeJob, engine: Engine
+) -> None:
+    job = make_job(photos)
+    job()
+    (gone,) = ids_of(photos, "0.jpg")
+    take_down(engine, "photos", [gone])
+    assert lift(engine, "photos", [gone]) == 1
+    assert lift(engine, "photos", [gone]) == 0
+    assert counts(job()) == (1, 5, 0)
+    assert gone in job.documents()
+    assert verify(job.settings.home, engine) == (6, 6, [], [])
+    assert counts(job()) == (0, 6, 0)
+
+
 def test_an_id_that_no_document_can_have(photos: Path, make_job: MakeJob) -> None:
     job = make_job(photos)
     job()
@@ -164,7 +172,7 @@ def test_a_place_that_cannot_be_written_deletes_nothing(
 ) -> None:
     job = make_job(photos)
     job()
-    state.mkdir(parents=True)  # a folder where the file should be
+    (state / "kept_out.db").mkdir(parents=True)  # a folder where the file should be
     with pytest.raises(DestinationError, match="where takedowns are remembered, cannot"):
         take_down(job.engine, "photos", ids_of(photos, "0.jpg"))
     assert len(job.documents()) == 6
