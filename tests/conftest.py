@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import urllib.error
 import urllib.request
 import uuid
@@ -150,6 +151,14 @@ def shared_data() -> Path:
 
 
 # --- what is run, in which order, and what may be skipped ---------------------------------------
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore ^C, and all that this starts in turn; so
+    tests of ^C would fail there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> list[str]:
