@@ -274,7 +274,7 @@ class _Feed:
                 return False
             if works:
                 self._under_way |= {_key(work): work for work in works}
-                if self._queue:
+                if self._queue is not None:
                     self._queue.put(blocks.of_works(works))
                 self._changed.notify_all()
             return True
@@ -283,7 +283,7 @@ class _Feed:
         """No more is found."""
         with self._changed:
             self._ended = True
-            if self._queue:
+            if self._queue is not None:
                 self._queue.put(None)
             self._changed.notify_all()
 
@@ -320,7 +320,7 @@ class _Feed:
     def finish(self) -> None:
         """The pipeline is no more."""
         with self._changed:
-            if self._queue:
+            if self._queue is not None:
                 self._queue.shutdown(force=True)
             self._queue = None
 

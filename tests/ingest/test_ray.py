@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ import pyarrow.parquet as pq
 from stair_search.engines import connect
 from stair_search.errors import DestinationError
 from stair_search.ingest import failures, verify
+from stair_search.ingest.photo import Photo
+from stair_search.ingest.sources import Sources
 from tests.ingest.conftest import MakeJob, counts, make_photo
 from tests.ingest.proxy import proxy_to
 from tests.ingest.reading.conftest import serving
@@ -71,6 +75,24 @@ def test_the_same_documents(
         assert counts(again) == (0, report.indexed, 2)
         job.engine.close()
     assert kept["ray"] == kept["local"]
+
+
+@pytest.mark.timeout(120)
+def test_photos_that_are_found_when_there_is_nothing_left_to_do(
+    tmp_path: Path, make_job: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(40):
+        make_photo(tmp_path / "slow" / f"{n:02}.png", f"rgb({n}, 9, 9)")
+    found = Sources.__iter__
+
+    def slowly(sources: Sources) -> Iterator[Photo]:
+        for n, photo in enumerate(found(sources)):
+            time.sleep(6 if n == 20 else 0.2)  # long after the actors have started
+            yield photo
+
+    monkeypatch.setattr(Sources, "__iter__", slowly)
+    report = make_job(tmp_path / "slow", executor="ray")()
+    assert counts(report) == (40, 0, 0)
 
 
 @pytest.mark.timeout(300)
