@@ -23,8 +23,10 @@ from typing import TypeVar
 
 from benchmarks import jobs
 from benchmarks.machine import machine
+from stair_search.engines import connect
 from stair_search.fields import Fields
 from stair_search.ingest.groups import Found
+from stair_search.ingest.kept_out import KeptOut
 from stair_search.ingest.ledger import Ledger
 from stair_search.ingest.photo import Result, Work
 from stair_search.ingest.plan import plan
@@ -90,7 +92,11 @@ def measured(source: tuple[str, ...], count: int, home: Path) -> dict[str, float
     home.mkdir()
 
     def planned(ledger: Ledger) -> Iterable[Found]:
-        return plan(photos, ledger, reader, model="m", fields=fields, policy=policy)
+        return plan(
+            photos, ledger, reader, model="m", fields=fields, policy=policy, kept_out=kept_out
+        )
+
+    kept_out = KeptOut(connect(f"sqlite:{home}/stair.db"), "photos")
 
     photos, find = timed(lambda: list(Sources(source, None, fields)))
     ledger = Ledger(home)

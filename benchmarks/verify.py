@@ -33,6 +33,7 @@ from stair_search.ingest import JobSettings, verify
 from stair_search.ingest import job as jobs
 from stair_search.ingest.ledger import Ledger
 from stair_search.ingest.photo import Photo, Place
+from stair_search.ingest.plan import AT_ONCE
 
 CASES = ("alike", "empty", "meet")
 EVERY = 1_000
@@ -97,11 +98,10 @@ def verified(case: str, photos: int, folder: Path) -> tuple[int, int]:
 
 def met(_case: str, photos: int, folder: Path) -> tuple[int, int]:
     ledger = Ledger(folder, read_only=True)
-    for n in range(photos):
-        if n % EVERY:
-            uri = name(n)
-            ledger.meet(Photo(uri, uri, Place(""), {}))
-            ledger.entry(uri)
+    for start in range(0, photos, AT_ONCE):
+        uris = [name(n) for n in range(start, min(start + AT_ONCE, photos)) if n % EVERY]
+        ledger.meet_new([Photo(uri, uri, Place(""), {}) for uri in uris])
+        ledger.entries(uris)
     missing, _ = ledger.find_missing()
     ledger.close()
     return missing, 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,10 +40,10 @@ def remembered_in() -> Path:
 
 
 class KeptOut:
-    """The ids that are kept out of one index; `in` asks for one of them.
+    """The ids that are kept out of one index.
 
-    met: how many times the answer was yes. make: the file, where there is none. Every call raises
-    DestinationError where the file cannot be used.
+    met: how many of those that were asked for. make: the file, where there is none. Every call
+    raises DestinationError where the file cannot be used.
     """
 
     def __init__(self, engine: Engine, index: str, *, make: bool = False) -> None:
@@ -67,14 +67,16 @@ class KeptOut:
     def close(self) -> None:
         self._db.close()
 
-    def __contains__(self, id: object) -> bool:
+    def among(self, ids: Collection[str]) -> set[str]:
+        """Those of them that are kept out."""
         with self._told():
             found = self._db.execute(
-                f"SELECT 1 FROM kept_out WHERE id = :id AND NOT lifted AND {_OF_INDEX}",
-                self._index | {"id": id},
-            ).fetchone()
-        self.met += found is not None
-        return found is not None
+                "SELECT DISTINCT id FROM kept_out WHERE id IN (SELECT value FROM json_each(:ids)) "
+                f"AND NOT lifted AND {_OF_INDEX}",
+                self._index | {"ids": json.dumps(list(ids))},
+            ).fetchall()
+        self.met += len(found)
+        return {name for (name,) in found}
 
     def add(self, ids: Iterable[str]) -> None:
         """Remembers them from now on; one that is remembered already becomes the latest."""

@@ -249,13 +249,33 @@ class Ledger:
             first = self._db.execute("SELECT uri FROM seen_id WHERE id = ?", (photo.id,)).fetchone()
         return str(first[0])
 
-    def entry(self, id: str) -> Entry | None:
-        """What is known of a photo from before this run."""
-        if self._empty:
-            return None
+    def meet_new(self, photos: Sequence[Photo]) -> bool:
+        """Notes that this run has come to all of them for the first time; if it has not, nothing is
+        noted, and `meet` tells of each.
+        """
         with self._lock:
-            row = self._db.execute(f"SELECT {_ENTRY} FROM photos WHERE id = ?", (id,)).fetchone()
-        return None if row is None else _entry(row)
+            self._db.execute("SAVEPOINT meeting")
+            add = "INSERT OR IGNORE INTO"
+            new = len(photos) == self._db.executemany(
+                f"{add} seen_uri VALUES (?, ?)", [(p.uri, p.place.offset) for p in photos]
+            ).rowcount == self._db.executemany(
+                f"{add} seen_id VALUES (?, ?)", [(p.id, p.uri) for p in photos]
+            ).rowcount  # fmt: skip
+            if not new:
+                self._db.execute("ROLLBACK TO meeting")
+            self._db.execute("RELEASE meeting")
+        return new
+
+    def entries(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """What is known of photos from before this run, by their ids."""
+        if self._empty:
+            return {}
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT id, {_ENTRY} FROM photos WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(ids),),
+            ).fetchall()
+        return {name: _entry(row) for name, *row in rows}
 
     def group(self, document: str) -> dict[str, Entry]:
         """What is known of the photos that share a document, by their ids."""

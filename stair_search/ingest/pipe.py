@@ -27,10 +27,10 @@ class Background(Generic[T]):
 
     def __init__(self, source: Generator[T, None, None] | Iterator[T], room: int) -> None:
         self._source, self._room = source, room
-        self._items: deque[T] = deque()
-        self._at_hand: deque[T] = deque()  # taken in one go: a lock for each would cost more
+        self._items: deque[T] = deque()  # passed without the lock, which would cost more than they
         self._end: BaseException | None = None
         self._cancelled = False
+        self._hungry = self._full = False  # who waits is told
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -39,45 +39,50 @@ class Background(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        self._wait(None)
-        return self._at_hand.popleft()
+        while True:
+            item = self.next(3600.0)
+            if item is not None:
+                return item
 
     def next(self, timeout: float) -> T | None:
         """The next item, None if there is none after `timeout` seconds.
 
         Raises StopIteration at the end.
         """
-        return self._at_hand.popleft() if self._wait(timeout) else None
-
-    def _wait(self, timeout: float | None) -> bool:
-        """Whether there is an item at hand. Raises what has ended the iterator, again and again."""
-        if self._at_hand:
-            return True
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._end, timeout)
-            self._at_hand, self._items = self._items, deque()
-            self._changed.notify()
-        if not self._at_hand and self._end:
-            raise self._end
-        return bool(self._at_hand)
+        if not self._items:
+            with self._changed:
+                self._hungry = True
+                self._changed.wait_for(lambda: self._items or self._end, timeout)
+                self._hungry = False
+        if not self._items:
+            if self._end:
+                raise self._end
+            return None
+        item = self._items.popleft()
+        if self._full and len(self._items) <= self._room // 2:
+            with self._changed:
+                self._changed.notify_all()
+        return item
 
     def close(self) -> None:
         """Ends the iterator at its next item and waits for that."""
         with self._changed:
             self._cancelled = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
 
     def _run(self) -> None:
         end: BaseException = StopIteration()
         try:
             for item in self._source:
-                with self._changed:
-                    self._changed.wait_for(self._has_room)
-                    if self._cancelled:
-                        break
-                    self._items.append(item)
-                    self._changed.notify()
+                if len(self._items) >= self._room:
+                    self._wait_for_room()
+                if self._cancelled:
+                    break
+                self._items.append(item)
+                if self._hungry:
+                    with self._changed:
+                        self._changed.notify_all()
         except BaseException as error:
             end = error
         finally:
@@ -87,10 +92,14 @@ class Background(Generic[T]):
                 end = error
             with self._changed:
                 self._end = end
-                self._changed.notify()
+                self._changed.notify_all()
 
-    def _has_room(self) -> bool:
-        return len(self._items) < self._room or self._cancelled
+    def _wait_for_room(self) -> None:
+        """Until half of it is free: to wake up for each item would cost more than the items."""
+        with self._changed:
+            self._full = True
+            self._changed.wait_for(lambda: len(self._items) <= self._room // 2 or self._cancelled)
+            self._full = False
 
 
 def _close(source: object) -> None:

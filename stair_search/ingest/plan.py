@@ -5,7 +5,8 @@ tell, and what a server alone knows is left to the reading.
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -13,10 +14,17 @@ from stair_search.fields import Fields
 
 from .document import columns_hash, rules
 from .groups import Found
+from .kept_out import KeptOut
 from .ledger import Entry, Ledger
 from .photo import TAKEN_DOWN, GroupWork, Photo, PhotoError, Place, Result, Work, id_of
 from .policy import Policy
 from .reading.reader import Reader
+
+AT_ONCE = 128
+"""Photos for which the ledger is asked at once."""
+
+QUICKLY = 0.02
+"""Seconds in which they are found, at most."""
 
 
 def plan(
@@ -28,7 +36,7 @@ def plan(
     fields: Fields,
     policy: Policy,
     pipeline: str | None = None,
-    kept_out: Container[str] = (),
+    kept_out: KeptOut,
     misread: str | None = None,
     only_failed: bool = False,
     stop: threading.Event | None = None,
@@ -36,7 +44,7 @@ def plan(
     """Each photo once: a final result where the ledger or the file's kind decides, or work. Photos
     that share a document come one after the other, and theirs too.
 
-    kept_out: ids of photos that were taken down: they are left as they are. misread: what is wrong
+    kept_out: photos that were taken down: they are left as they are. misread: what is wrong
     with a row that may be of any photo; documents that would lose one then fail.
     only_failed: photos that did not fail last time are passed over as if they were not there;
     those that did and are found no more have failed again.
@@ -50,10 +58,11 @@ def plan(
                 return
             yield from planner.shared(group, list(photos_of))
             continue
-        for photo in photos_of:
-            if stop and stop.is_set():
-                return
-            yield from planner.alone(photo)
+        for some in _some(photos_of):
+            for item in planner.alone(some):
+                if stop and stop.is_set():
+                    return
+                yield item
     if only_failed:
         for name, uri in ledger.failures_not_met():
             yield Result(
@@ -69,15 +78,36 @@ class _Planner:
     fields: Fields
     policy: Policy
     pipeline: str | None
-    kept_out: Container[str]
+    kept_out: KeptOut
     misread: str | None
     only_failed: bool
 
-    def alone(self, photo: Photo) -> Iterator[Work | Result]:
-        first = self.ledger.meet(photo)
+    def alone(self, photos: list[Photo]) -> Iterator[Work | Result]:
+        """Photos that are each a document of their own."""
+        new = photos
+        if not self.ledger.meet_new(photos):
+            new = []
+            for photo in photos:
+                first = self.ledger.meet(photo)
+                if first is None:
+                    new.append(photo)
+                else:
+                    yield from self._met(photo, first)
+        known = self.ledger.entries([photo.id for photo in new])
+        if self.only_failed:
+            new = [p for p in new if p.id in known and known[p.id].state == "failed"]
+        out = self.kept_out.among([photo.id for photo in new])
+        for photo in new:
+            if photo.id in out:
+                yield Result(photo, "unchanged", TAKEN_DOWN)
+            else:
+                yield self._planned(photo, known.get(photo.id))
+
+    def _met(self, photo: Photo, first: str) -> Iterator[Result]:
+        """first: what was met before under its name or its id, see `Ledger.meet`."""
         if first == photo.uri:
             return
-        if first and first.startswith(f"{photo.uri}@"):
+        if first.startswith(f"{photo.uri}@"):
             uri = f"{photo.uri}@{photo.place.offset}"
             twin = photo._replace(id=id_of(uri), uri=uri)
             if not self.ledger.meet(twin):
@@ -85,22 +115,16 @@ class _Planner:
                 reason = f"a second member of this name; the first, at byte {start}, was taken"
                 yield Result(twin, "failed", reason)
             return
-        if first:
-            reason = f"its id {photo.id!r} is that of {first} already"
-            yield Result(photo._replace(id=photo.uri), "failed", reason)
-            return
-        known = self.ledger.entry(photo.id)
-        if self.only_failed and (known is None or known.state != "failed"):
-            return
-        if photo.id in self.kept_out:
-            yield Result(photo, "unchanged", TAKEN_DOWN)
-            return
+        reason = f"its id {photo.id!r} is that of {first} already"
+        yield Result(photo._replace(id=photo.uri), "failed", reason)
+
+    def _planned(self, photo: Photo, known: Entry | None) -> Work | Result:
         told = columns_hash(photo, self.fields, self.policy, self.pipeline)
         same = known is not None and known.model == self.model and known.columns_hash == told
         item = self._read(photo, known, told, same)
         if isinstance(item, Work) and known and known.content_hash:
             item = item._replace(gone=tuple(set(known.names) - set(photo.columns)))
-        yield item
+        return item
 
     def shared(self, document: str, photos: list[Photo]) -> Iterator[Found]:
         """The photos of one document; it must be written where anything has changed."""
@@ -110,7 +134,7 @@ class _Planner:
             photo.id in known and known[photo.id].state == "failed" for photo in photos
         ):
             return
-        if document in self.kept_out:
+        if self.kept_out.among([document]):
             yield from (Result(photo, "unchanged", TAKEN_DOWN) for photo in photos)
             return
         held = {name: entry for name, entry in known.items() if entry.content_hash}
@@ -192,6 +216,22 @@ class _Planner:
         if version and version == known.version and known.state != "failed":
             return Result(photo, "unchanged", None, version)
         return work._replace(known_hash=known.content_hash, version=version or known.version)
+
+
+def _some(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+    """Photos as they come, many at a time where they come quickly: asking the ledger for each
+    would cost more than finding it.
+    """
+    some: list[Photo] = []
+    since = 0.0
+    for photo in photos:
+        since = since if some else time.monotonic()
+        some.append(photo)
+        if len(some) >= AT_ONCE or time.monotonic() - since > QUICKLY:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _routed_anew(before: str | None, now: str | None) -> str:

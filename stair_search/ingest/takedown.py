@@ -79,7 +79,7 @@ def take_down(
 def lift(engine: Engine, index: str, ids: Iterable[str], *, dry_run: bool = False) -> int:
     """Lets photos into the index again that were taken down; how many were."""
     with closing(KeptOut(engine, index)) as kept:
-        return sum(name in kept for name in ids) if dry_run else kept.lift(ids)
+        return sum(len(kept.among([name])) for name in ids) if dry_run else kept.lift(ids)
 
 
 def settle(

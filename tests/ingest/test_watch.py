@@ -75,13 +75,13 @@ def test_the_stage_that_is_slowed_is_named(
     job: Job, slow: str, monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
 ) -> None:
     if slow == "find":
-        meet = Ledger.meet
+        meet = Ledger.meet_new
 
-        def late(self: Ledger, photo: Photo) -> str | None:
-            time.sleep(SLOW)
-            return meet(self, photo)
+        def late(self: Ledger, photos: Sequence[Photo]) -> bool:
+            time.sleep(SLOW * len(photos))
+            return meet(self, photos)
 
-        monkeypatch.setattr(Ledger, "meet", late)
+        monkeypatch.setattr(Ledger, "meet_new", late)
     elif slow == "read":
         names = [f"{n:02}.png" for n in range(60)]
         for name in names:
