@@ -6,30 +6,62 @@ from collections.abc import Mapping
 from typing import Any
 
 from stair_search.engines.parts import nodes, placed
-from stair_search.engines.values import wanted_term
+from stair_search.engines.values import bounds, wanted_term
 from stair_search.engines.words import words
 from stair_search.errors import ModelError, UsageError
 from stair_search.fields import model_field
-from stair_search.mappings import TEXT_TYPES, types_of
-from stair_search.queries import All, BestPhoto, HasToken, Ids, Match, Query, Term, Tokens
+from stair_search.mappings import (
+    DATE_TYPES,
+    FLOAT_TYPES,
+    TEXT_TYPES,
+    TOKEN_TYPES,
+    WHOLE_TYPES,
+    types_of,
+)
+from stair_search.queries import (
+    BestPhoto,
+    Bool,
+    Boosted,
+    Constant,
+    Decay,
+    Exists,
+    FieldValue,
+    GeoBox,
+    GeoDistance,
+    HasToken,
+    Ids,
+    Match,
+    Query,
+    Range,
+    Term,
+    Terms,
+    Tokens,
+)
 
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
 
 
-def check_size(query: Query) -> None:
-    """Raises UsageError where a cluster would refuse the query for its number of clauses."""
+def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raises UsageError where a cluster would refuse the query for its number of clauses.
+
+    types: field -> its mapping, empty where that is not known.
+    """
     tokens = rules = in_text = 0
     for node in nodes(query):
         match node:
-            case Tokens(weights):
-                tokens += len(weights)
+            case Tokens():
+                tokens += len(node.asked)
                 rules += 1  # its model
             case HasToken():
                 rules += 2
             case Match(_, text):
                 in_text += len(words(text))
-            case Term() | Ids() | All() | BestPhoto():
+            case Terms(field, values) if types.get(field, {}).get("type") in DATE_TYPES:
+                rules += 1 + len(values)  # a span each
+            case Bool() | Constant():
+                pass
+            case _:
                 rules += 1
     if tokens + rules + in_text > MOST_CLAUSES:
         raise UsageError(
@@ -50,29 +82,76 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
         match node:
             case Tokens() | HasToken():
                 kind = types.get(node.field, {}).get("type", "not there")
-                if kind != "rank_features":
+                if kind not in TOKEN_TYPES:
                     raise ModelError(
                         f"index {index!r}: field {node.field!r} is {kind}, and tokens are kept in "
                         f"a field of type rank_features; `stair-search ingest` makes such an index"
                     )
-            case Term(field, value) if field in types:
-                kind = types[field]["type"]
-                if kind == "rank_features":
-                    raise UsageError(f"field {field!r} holds tokens: require one instead")
-                if kind == "nested":
-                    raise UsageError(f"field {field!r} holds photos: name a field of theirs")
-                wanted_term(field, kind, value)
+            case Term(field) | Terms(field) | Range(field) | Exists(field) if field in types:
+                _check_rule(node, types[field])
+            case GeoDistance(field) | GeoBox(field) if field in types:
+                if types[field]["type"] != "geo_point":
+                    kind = types[field]["type"]
+                    raise UsageError(f"field {field!r} is {kind}, and places are a geo_point")
+            case Boosted(_, FieldValue() | Decay() as by) if by.field in types:
+                _check_factor(by, types[by.field]["type"])
             case Match(field) if field in types and types[field]["type"] not in TEXT_TYPES:
                 raise UsageError(
                     f"index {index!r}: field {field!r} is {types[field]['type']}, not text: ask "
                     f"for its exact value with a filter"
                 )
-            case Term(field) | Match(field) if field not in runtime and not field.startswith("_"):
-                if field not in types:
-                    known = ", ".join(sorted(types))
-                    raise UsageError(f"index {index!r} has no field {field!r}; it has {known}")
             case _:
                 pass
+        asked = None if isinstance(node, Tokens | HasToken) else _field(node)
+        if asked and asked not in types and asked not in runtime and not asked.startswith("_"):
+            known = ", ".join(sorted(types))
+            raise UsageError(f"index {index!r} has no field {asked!r}; it has {known}")
+
+
+def _field(node: Query) -> str | None:
+    """The field that a node asks."""
+    match node:
+        case Boosted(_, FieldValue(field) | Decay(field)):
+            return field
+        case (
+            Term(field) | Terms(field) | Range(field) | Exists(field) | Match(field)
+            | GeoDistance(field) | GeoBox(field) | Tokens(field=field) | HasToken(field=field)
+        ):  # fmt: skip
+            return field
+    return None
+
+
+def _check_rule(node: Query, mapping: Mapping[str, Any]) -> None:
+    """Raises UsageError where a field cannot have such a value."""
+    kind = mapping["type"]
+    field = _field(node)
+    if kind in TOKEN_TYPES:
+        raise UsageError(f"field {field!r} holds tokens: require one instead")
+    if kind == "nested":
+        raise UsageError(f"field {field!r} holds photos: name a field of theirs")
+    if kind in DATE_TYPES and "format" in mapping:
+        return  # the engine knows what a date looks like there
+    match node:
+        case Term(field, value):
+            wanted_term(field, kind, value)
+        case Terms(field, values):
+            for value in values:
+                wanted_term(field, kind, value)
+        case Range():
+            bounds(kind, node)
+
+
+def _check_factor(by: FieldValue | Decay, kind: str) -> None:
+    numbers = kind in WHOLE_TYPES | FLOAT_TYPES
+    match by:
+        case FieldValue(field) if not numbers:
+            raise UsageError(f"field {field!r} is {kind}, and a factor is made of numbers")
+        case Decay(field, origin) if isinstance(origin, str):
+            if kind not in DATE_TYPES:
+                raise UsageError(f"field {field!r} is {kind}, and the origin {origin!r} a date's")
+            bounds(kind, Range(field, gte=origin))
+        case Decay(field) if not numbers:
+            raise UsageError(f"field {field!r} is {kind}; its origin is to be a date as text")
 
 
 def _check_place(
@@ -91,11 +170,11 @@ def _check_place(
                 raise UsageError(f"the best photo in {below!r} cannot be asked of a photo")
         case Ids() if path:
             raise UsageError(f"photos in {path!r} have no ids of their own: ask for them outside")
-        case Tokens() | HasToken() | Match() | Term():
-            lies = nested_above(node.field, types)
+        case _ if field := _field(node):
+            lies = nested_above(field, types)
             if lies != path:
                 raise UsageError(
-                    f"index {index!r}: field {node.field!r} is one of "
+                    f"index {index!r}: field {field!r} is one of "
                     f"{f'photos in {lies!r}' if lies else 'documents'}, and was asked of "
                     f"{f'photos in {path!r}' if path else 'documents'}"
                 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stair_search.queries import BestPhoto, Bool, Constant, Match, Query, Tokens
+from stair_search.queries import BestPhoto, Bool, Boosted, Constant, Match, Query, Tokens, When
 
-Leaf = Tokens | Match | Constant | BestPhoto
+Leaf = Tokens | Match | Constant | BestPhoto | Boosted
 
 
 def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Leaf]:
-    """The parts that made the score of a document which `query` matches.
+    """The parts that made the score of a document which `query` matches; what is boosted before its
+    own parts.
 
     matched: whether the document matches a part below; what stands in a Bool that it does not match
     adds nothing, even where it would match alone.
@@ -18,6 +19,10 @@ def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Le
     match query:
         case Tokens() | Match() | Constant() | BestPhoto():
             yield query
+        case Boosted(inner):
+            yield query
+            if matched(inner):
+                yield from scoring_parts(inner, matched)
         case Bool():
             for part in (*query.must, *query.should):
                 if matched(part):
@@ -40,6 +45,10 @@ def placed(query: Query, path: str | None = None) -> Iterator[tuple[Query, str |
     match query:
         case Constant(inner):
             yield from placed(inner, path)
+        case Boosted(inner, by):
+            yield from placed(inner, path)
+            if isinstance(by, When):
+                yield from placed(by.query, path)
         case BestPhoto(inner, below):
             yield from placed(inner, below)
         case Bool():

@@ -25,7 +25,12 @@ TEXT_TYPES = frozenset({"text", "match_only_text", "search_as_you_type", "annota
 STRING_TYPES = frozenset({"keyword", "wildcard", "constant_keyword"})
 WHOLE_TYPES = frozenset({"long", "integer", "short", "byte", "unsigned_long"})
 FLOAT_TYPES = frozenset({"double", "float", "half_float", "scaled_float"})
-COLUMN_TYPES = ("keyword", "text", "boolean", "integer", "long", "float", "double")
+TOKEN_TYPES = ("rank_features", "sparse_vector")
+"""Fields that hold tokens; the second is Elasticsearch's, from 8.15 on."""
+DATE_TYPES = frozenset({"date"})
+COLUMN_TYPES = (
+    "keyword", "text", "boolean", "integer", "long", "float", "double", "date", "geo_point"
+)  # fmt: skip
 
 
 def index_body(
@@ -35,11 +40,13 @@ def index_body(
     shards: int | None = None,
     replicas: int | None = None,
     several: bool = False,
+    token_type: str = "rank_features",
 ) -> dict[str, Any]:
     """The body of `PUT /INDEX` for a product ("opensearch", "elasticsearch", "sqlite").
 
     columns: further field -> type ("keyword", "text", "integer", "float", "boolean", ...). Columns
     that are not declared become keywords when they first come. several: photos a document.
+    token_type: one of `TOKEN_TYPES`.
 
     >>> index_body("opensearch", Fields(token="look"))["mappings"]["properties"]["look"]
     {'type': 'rank_features'}
@@ -47,6 +54,12 @@ def index_body(
     fields = fields or Fields()
     body = _load("opensearch" if product == "sqlite" else product, "-photos" if several else "")
     mappings = body["mappings"]
+    if token_type not in TOKEN_TYPES:
+        raise UsageError(f"tokens cannot be kept as {token_type!r}: {', '.join(TOKEN_TYPES)}")
+    if token_type == "sparse_vector" and product != "elasticsearch":
+        raise UsageError(f"{product} keeps tokens as rank_features; sparse_vector is Elasticsearch")
+    tokens = mappings["properties"]
+    (tokens["photos"]["properties"] if several else tokens)["stair"]["type"] = token_type
     mappings["properties"] = _renamed(mappings["properties"], _names(Fields(), fields))
     mappings["_meta"]["stair_search"]["fields"] = fields.to_dict()
     for name, kind in (columns or {}).items():
@@ -76,8 +89,14 @@ def photos_in(mapping: Mapping[str, Any], fields: Fields | None = None) -> str |
     fields = fields or fields_of(mapping)
     types = types_of(mapping.get("properties", {}))
     names = (fields.photos, fields.in_photos().token)
-    kinds = [types.get(name, {}).get("type") for name in names]
-    return fields.photos if kinds == ["nested", "rank_features"] else None
+    nested, token = (types.get(name, {}).get("type") for name in names)
+    return fields.photos if nested == "nested" and token in TOKEN_TYPES else None
+
+
+def token_fields(mapping: Mapping[str, Any]) -> set[str]:
+    """The fields of an index that hold tokens."""
+    types = types_of(mapping.get("properties", {}))
+    return {name for name, one in types.items() if one["type"] in TOKEN_TYPES}
 
 
 def types_of(properties: Mapping[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
@@ -105,7 +124,7 @@ def differences(mapping: Mapping[str, Any], body: Mapping[str, Any]) -> list[str
     fields = fields_of(body["mappings"])
     several = photos_in(body["mappings"])
     held_several = photos_in(mapping, fields)
-    held_one = has.get(fields.token, {}).get("type") == "rank_features"
+    held_one = has.get(fields.token, {}).get("type") in TOKEN_TYPES
     if held_one if several else held_several:
         kinds = ("one photo", "several photos") if several else ("several photos", "one photo")
         return [f"the index holds {kinds[0]} a document, not {kinds[1]}: name another index"]
@@ -151,7 +170,8 @@ def _difference(
             add = {"properties": {below: {"type": "nested", **add}}}
         return f"field {shown!r} is missing: add it with PUT /INDEX/_mapping {json.dumps(add)}"
     held = has[name].get("type", "object")
-    fits = held == want if vital else held == want or _family(held) == _family(want)
+    tokens = held in TOKEN_TYPES and want in TOKEN_TYPES
+    fits = held == want or tokens or (not vital and _family(held) == _family(want))
     if fits:
         return None
     return (

@@ -1,17 +1,34 @@
 """What is asked, as a tree of plain values that knows no engine."""
 
 from stair_search.queries.build import no_photo_with as no_photo_with
+from stair_search.queries.build import photo_with as photo_with
 from stair_search.queries.build import photo_without as photo_without
 from stair_search.queries.build import question as question
+from stair_search.queries.build import recent as recent
 from stair_search.queries.reasons import Reason as Reason
 from stair_search.queries.reasons import token_reasons as token_reasons
 from stair_search.queries.tree import All as All
 from stair_search.queries.tree import BestPhoto as BestPhoto
 from stair_search.queries.tree import Bool as Bool
+from stair_search.queries.tree import Boosted as Boosted
 from stair_search.queries.tree import Constant as Constant
+from stair_search.queries.tree import Decay as Decay
+from stair_search.queries.tree import Exists as Exists
+from stair_search.queries.tree import FieldValue as FieldValue
+from stair_search.queries.tree import GeoBox as GeoBox
+from stair_search.queries.tree import GeoDistance as GeoDistance
 from stair_search.queries.tree import HasToken as HasToken
 from stair_search.queries.tree import Ids as Ids
 from stair_search.queries.tree import Match as Match
 from stair_search.queries.tree import Query as Query
+from stair_search.queries.tree import Range as Range
 from stair_search.queries.tree import Term as Term
+from stair_search.queries.tree import Terms as Terms
 from stair_search.queries.tree import Tokens as Tokens
+from stair_search.queries.tree import When as When
+from stair_search.queries.tree import all_of as all_of
+from stair_search.queries.tree import any_of as any_of
+from stair_search.queries.tree import at_least as at_least
+from stair_search.queries.tree import boosted as boosted
+from stair_search.queries.tree import filtered as filtered
+from stair_search.queries.tree import none_of as none_of

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 
-from stair_search.queries.tree import BestPhoto, Bool, HasToken, Match, Query, Term, Tokens
+from stair_search.queries.tree import (
+    BestPhoto,
+    Bool,
+    Boosted,
+    Decay,
+    HasToken,
+    Match,
+    Query,
+    Term,
+    Tokens,
+)
 
 
 def question(
@@ -50,6 +61,25 @@ def question(
         ),
     )
     return _of_photos(query, photos) if photos else query
+
+
+def recent(query: Query, field: str, half_life: timedelta, now: datetime | None = None) -> Boosted:
+    """The query with scores that halve with each `half_life` of age by a date field.
+
+    now: by this machine's clock where None, so that the same query has the same scores everywhere.
+
+    >>> query = recent(Match("caption", "dog"), "taken", timedelta(days=7), datetime(2026, 1, 1))
+    >>> query.by.origin, query.by.scale, query.by.curve
+    ('2026-01-01T00:00:00.000', 604800000.0, 'exp')
+    """
+    origin = (now or datetime.now(UTC)).isoformat(timespec="milliseconds")
+    milliseconds = half_life / timedelta(milliseconds=1)
+    return Boosted(query, Decay(field, origin, milliseconds, curve="exp"))
+
+
+def photo_with(rule: Query, path: str = "photos") -> Query:
+    """Documents with a photo that the rule matches. Not scored."""
+    return BestPhoto(Bool(filter=(rule,)), path)
 
 
 def photo_without(rule: Query, path: str = "photos") -> Query:

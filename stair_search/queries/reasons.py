@@ -16,8 +16,8 @@ from stair_search.vocabulary import escape
 class Reason(NamedTuple):
     """One contribution: `score` = float32(`query` x `image`) for a token.
 
-    query: the question's weight (the boost for a word of a text field); image: the document's
-    weight as the engine holds it (None for what is no token).
+    query: the question's weight (the boost for a word of a text field, the factor of what is
+    boosted); image: the document's weight as the engine holds it (None for what is no token).
     """
 
     part: str
@@ -47,10 +47,22 @@ def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
     if source.get(model_field(tokens.field)) != tokens.model:
         return []
     stored = stored_weights(source.get(tokens.field))
-    held = [(t, q, stored[escape(t)]) for t, q in tokens.weights if escape(t) in stored]
+    held = [(t, q, stored[escape(t)]) for t, q in tokens.asked if escape(t) in stored]
     asked = np.array([q for _, q, _ in held], np.float32)
     image = truncate([w for _, _, w in held])
     return [
         Reason(tokens.part, token, float(q), float(w), float(score))
         for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
     ]
+
+
+def factor_reason(part: str, before: float, after: float) -> list[Reason]:
+    """What a factor added to a score, or took from it; nothing where it left it as it was, but for
+    the rounding of sums.
+
+    >>> factor_reason("likes", 2.0, 3.0)
+    [Reason(part='likes', token='', query=1.5, image=None, score=1.0)]
+    """
+    if abs(after - before) <= 1e-6 * before:
+        return []
+    return [Reason(part, "", after / before, None, after - before)]

@@ -36,6 +36,10 @@ SAYINGS = (
 )
 
 
+COLUMNS = {"taken": "date", "place": "geo_point", "likes": "integer", "price": "float"}
+"""What an index of these documents declares beside the fields of a photo."""
+
+
 class Corpus(NamedTuple):
     """questions: texts; asked: text -> its tokens by name."""
 
@@ -67,8 +71,9 @@ def corpus(data: Path | None, photos: Sequence[Path], cache: Path, enough: int =
     else:
         rows, tokens = _mixed(photos, _encoded(encoder, photos, cache), enough)
         what = f"{len(rows)} mixtures of {len(photos)} photos"
+    chance = random.Random(5)
     documents = [
-        Document(row["image"], _fields(encoder, row, one))
+        Document(row["image"], _fields(encoder, row, one) | _columns(chance))
         for row, one in zip(rows, tokens, strict=True)
     ]
     return Corpus(what, encoder.fingerprint, documents, [row["caption"] for row in rows], asked)
@@ -82,6 +87,33 @@ def _fields(encoder: Encoder, row: dict[str, str], tokens: TokenWeights) -> dict
         "stair_model": encoder.fingerprint,
         "width": 200 + 100 * (len(row["caption"]) % 3),
     }
+
+
+def _columns(chance: random.Random) -> dict[str, Any]:
+    """Values of all `COLUMNS`, each in several forms, some lists, some missing."""
+    day = f"20{chance.randint(10, 26)}-{chance.randint(1, 12):02}-{chance.randint(1, 28):02}"
+    lat, lon = chance.uniform(-89, 89), chance.uniform(-179, 179)
+    near = 48 + chance.uniform(-0.1, 0.1), 11 + chance.uniform(-0.1, 0.1)
+    values: dict[str, list[Any]] = {
+        "taken": [
+            day,
+            day[:7],
+            f"{day}T{chance.randint(0, 23):02}:{chance.randint(0, 59):02}:07.25+02:00",
+            f"{day}T12:30Z",
+            chance.randint(10**11, 2 * 10**12),
+            [day, "2015-06-15"],
+        ],
+        "place": [
+            f"{lat:.6f},{lon:.6f}",
+            {"lat": lat, "lon": lon},
+            [lon, lat],
+            f"{near[0]},{near[1]}",
+            [f"{near[0]},{near[1]}", f"{lat},{lon}"],
+        ],
+        "likes": [chance.randint(0, 9), chance.randint(-5, 10_000), [3, 70], str(7), 12.9],
+        "price": [round(chance.uniform(0, 100), 2), chance.uniform(-1, 1), [1.5, 80], 0],
+    }
+    return {name: chance.choice(some) for name, some in values.items() if chance.random() < 0.85}
 
 
 def _encoded(encoder: Encoder, paths: Sequence[Path], cache: Path) -> list[TokenWeights]:

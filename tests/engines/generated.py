@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Literal
 
 from stair_search.queries import (
     All,
     Bool,
+    Boosted,
     Constant,
+    Decay,
+    Exists,
+    FieldValue,
+    GeoBox,
+    GeoDistance,
     HasToken,
     Ids,
     Match,
     Query,
+    Range,
     Term,
+    Terms,
     Tokens,
+    When,
+    all_of,
+    any_of,
+    at_least,
+    filtered,
     question,
 )
 from stair_search.vocabulary import unescape
 from tests.engines.corpus import Corpus
 
 EACH = 14
+TREES = int(os.environ.get("STAIR_TEST_TREES") or 100)
 
 
 class Kind:
@@ -150,12 +167,145 @@ class Kind:
             should=(Tokens.of(self.image(), self.corpus.model, part="image"),),
         )
 
+    # --- trees of anything ---
 
-TEXT = {"text_alone", "question_and_text", "several_texts", "all_together", "nested", "must"}
+    def date(self) -> str | int:
+        day = f"20{self.chance.randint(9, 27):02}-{self.chance.randint(1, 12):02}"
+        forms: list[str | int] = [day, day[:4], f"{day}-11", f"{day}-03T04"]
+        return self.chance.choice([*forms, f"{day}-05T06:07:08.5Z", 1_500_000_000_000])
+
+    def within(self) -> Range:
+        field, value = self.chance.choice(
+            [
+                ("taken", self.date),
+                ("likes", lambda: self.chance.choice([-3, 0, 7, 7.5, 100, 5_000])),
+                ("price", lambda: round(self.chance.uniform(-2, 102), 2)),
+                ("width", lambda: self.chance.choice([200, 250, 300, 400])),
+                ("photographer", lambda: self.chance.choice(["p1", "p3", "p", "q"])),
+                ("image", lambda: self.chance.choice(self.corpus.documents).id),
+            ]
+        )
+        names = self.chance.choice([["gte"], ["gt"], ["lte"], ["lt"], ["gte", "lt"], ["gt", "lte"]])
+        return Range(field, **{name: value() for name in names})
+
+    def somewhere(self) -> Query:
+        lat, lon = self.chance.choice([(48.0, 11.0), (-30.0, 179.0), (60.0, -100.0)])
+        if self.chance.random() < 0.5:
+            return GeoDistance("place", lat, lon, 10 ** self.chance.uniform(3, 7))
+        high, wide = self.chance.uniform(0.01, 60), self.chance.uniform(0.01, 170)
+        west, east = lon - wide, lon + wide
+        return GeoBox(
+            "place", min(lat + high, 90), west if west >= -180 else west + 360,
+            max(lat - high, -90), east if east <= 180 else east - 360,
+        )  # fmt: skip
+
+    def rule(self) -> Query:
+        """What does not score."""
+        token, weight = self.held()
+        choices: list[Callable[[], Query]] = [
+            lambda: HasToken(token, self.corpus.model, self.chance.choice([None, weight])),
+            lambda: Term(*self.filter()),
+            lambda: Terms("split", ("test", "nowhere", "val")),
+            lambda: Terms("width", ("200", "300")),
+            lambda: Terms("taken", ("2015-06", "2020", "2011-03-04")),
+            lambda: Term("taken", str(self.date())),
+            self.within,
+            self.within,
+            self.somewhere,
+            lambda: Exists(
+                self.chance.choice(["taken", "place", "likes", "price", "caption", "split"])
+            ),
+            lambda: Ids(tuple(d.id for d in self.chance.sample(self.corpus.documents, 200))),
+            All,
+        ]
+        return self.chance.choice(choices)()
+
+    def curve(self) -> Literal["gauss", "exp", "linear"]:
+        return self.chance.choice(["gauss", "exp", "linear"])
+
+    def factor(self) -> FieldValue | Decay | When:
+        choices: list[Callable[[], FieldValue | Decay | When]] = [
+            lambda: FieldValue(
+                self.chance.choice(["likes", "price", "width"]),
+                round(self.chance.uniform(0.01, 3), 2),
+                self.chance.choice(["none", "sqrt", "ln1p", "ln2p"]),
+                self.chance.choice([0, 1, 0.3]),
+            ),
+            lambda: Decay(
+                self.chance.choice(["likes", "price"]), 5, self.chance.uniform(1, 100),
+                self.chance.choice([0, 10]), 0.3, self.curve(),
+            ),
+            lambda: Decay(
+                "taken", f"{self.date()}"[:10], 86_400_000.0 * self.chance.randint(1, 5_000),
+                self.chance.choice([0, 86_400_000]), 0.5, self.curve(),
+            ),
+            lambda: When(self.rule(), self.chance.choice([0.1, 0.5, 3])),
+        ]  # fmt: skip
+        return self.chance.choice(choices)()
+
+    def scored(self, depth: int, text: bool) -> Query:
+        words, image = (Tokens.of(t, self.corpus.model) for t in (self.words(), self.image()))
+        leaves: list[Callable[[], Query]] = [
+            lambda: words,
+            lambda: words + image * 0.4,
+            lambda: image - words * 0.5,
+            lambda: Constant(self.rule(), round(self.chance.uniform(0.1, 2), 2), "is"),
+        ]
+        if text:
+            leaves.append(lambda: replace(self.match(), every=self.chance.random() < 0.3))
+        if not depth:
+            return self.chance.choice(leaves)()
+
+        def some(most: int = 3) -> list[Query]:
+            return [self.scored(depth - 1, text) for _ in range(self.chance.randint(1, most))]
+
+        choices: list[Callable[[], Query]] = [
+            *leaves,
+            lambda: any_of(*some()),
+            lambda: all_of(self.scored(depth - 1, text), self.rule()),
+            lambda: filtered(any_of(*some()), self.rule()) & ~self.rule(),
+            lambda: at_least(2, *some(), *some(2)),
+            lambda: Boosted(self.scored(depth - 1, text), self.factor()),
+            lambda: 2.5 * any_of(*some(2)),
+            lambda: Bool(
+                must=tuple(some(1)),
+                should=(*some(2), self.rule()),
+                filter=(any_of(self.rule(), self.rule()),),
+                must_not=(all_of(self.rule(), self.rule()),),
+            ),
+        ]
+        return self.chance.choice(choices)()
+
+    def a_tree(self) -> Query:
+        return self.scored(self.chance.randint(1, 3), text=False)
+
+    def a_tree_with_text(self) -> Query:
+        return self.scored(self.chance.randint(1, 3), text=True)
+
+    def rules_alone(self) -> Query:
+        choices: list[Callable[[], Query]] = [
+            self.rule,
+            lambda: self.rule() & self.rule(),
+            lambda: self.rule() | ~self.rule(),
+            lambda: at_least(2, self.rule(), self.rule(), self.rule()),
+        ]
+        return self.chance.choice(choices)()
+
+
+TEXT = {
+    "text_alone",
+    "question_and_text",
+    "several_texts",
+    "all_together",
+    "nested",
+    "must",
+    "a_tree_with_text",
+}
 """Kinds whose scores hang on the statistics of words: comparable on one shard only."""
 
 
-def generated(corpus: Corpus) -> Iterator[tuple[str, Query]]:
+def generated(corpus: Corpus, trees: int = TREES) -> Iterator[tuple[str, Query]]:
+    """trees: of each of the three kinds that are made of anything."""
     kinds = Kind(corpus)
     makers: list[Callable[[], Query]] = [
         kinds.a_question, kinds.an_image, kinds.question_and_image, kinds.without,
@@ -165,4 +315,7 @@ def generated(corpus: Corpus) -> Iterator[tuple[str, Query]]:
     ]  # fmt: skip
     for maker in makers:
         for _ in range(EACH):
+            yield maker.__name__, maker()
+    for maker in (kinds.a_tree, kinds.a_tree_with_text, kinds.rules_alone):
+        for _ in range(trees):
             yield maker.__name__, maker()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stair_search.engines.lucene.compile import compiled, number, search_body
+from stair_search.engines.lucene.target import Target
 from stair_search.queries import (
     All,
     BestPhoto,
@@ -95,7 +96,7 @@ def feature(token: str, boost: float | None = None) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_compiled(query: Query, body: dict[str, Any]) -> None:
-    assert compiled(query, lambda field: 2.2) == body
+    assert compiled(query, Target(legacy_bm25=True)) == body
     assert json.loads(json.dumps(body)) == body
 
 

@@ -17,7 +17,7 @@ from stair_search.engines import Engine, Hit, Hits, connect
 from stair_search.mappings import index_body
 from stair_search.queries import Query, Reason
 from tests.conftest import SHARED_DATA, Engines
-from tests.engines.corpus import Corpus, corpus
+from tests.engines.corpus import COLUMNS, Corpus, corpus
 from tests.engines.generated import TEXT, generated
 
 pytestmark = pytest.mark.engines
@@ -50,7 +50,8 @@ def filled(
         engine = connect(url)
         for shards in (1, 3) if name != "sqlite" else (1,):
             place = f"{index}-{shards}"
-            engine.create(place, index_body(engine.info.product, shards=shards, replicas=0))
+            body = index_body(engine.info.product, columns=COLUMNS, shards=shards, replicas=0)
+            engine.create(place, body)
             for start in range(0, len(photos.documents), 300):
                 outcomes = engine.bulk(place, photos.documents[start : start + 300])
                 assert all(outcome.ok for outcome in outcomes), outcomes

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -10,13 +11,24 @@ from stair_search.queries import (
     All,
     BestPhoto,
     Bool,
+    Boosted,
     Constant,
+    Decay,
+    FieldValue,
+    GeoBox,
+    GeoDistance,
     HasToken,
     Match,
     Query,
+    Range,
     Reason,
     Term,
     Tokens,
+    When,
+    all_of,
+    any_of,
+    at_least,
+    filtered,
     no_photo_with,
     photo_without,
     question,
@@ -30,13 +42,85 @@ DOG = Tokens.of({"dog": 1.5, "...": 0.5}, "m")
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
 def test_weights_and_boosts_are_positive_and_finite(weight: float) -> None:
     for made in (
-        lambda: Tokens.of({"dog": weight}, "m"),
         lambda: HasToken("dog", "m", weight),
         lambda: Match("caption", "dog", weight),
         lambda: Constant(All(), weight),
     ):
         with pytest.raises(UsageError, match=f"positive finite number, not {weight}"):
             made()
+
+
+@pytest.mark.parametrize("weight", [0.0, float("nan"), float("inf")])
+def test_weights_of_tokens_may_be_negative_in_a_sum(weight: float) -> None:
+    with pytest.raises(UsageError, match=f"a finite number other than 0, not {weight}"):
+        Tokens.of({"dog": weight}, "m")
+    assert Tokens.of({"dog": -1.0}, "m").asked == ()
+
+
+def test_a_weighted_sum_of_tokens() -> None:
+    dunes, photo = Tokens.of({"sand": 1.0, "dune": 2.0}, "m"), Tokens.of({"sand": 0.5}, "m")
+    people = Tokens.of({"person": 1.0, "sand": 3.0}, "m")
+    one = 2 * dunes + photo - people
+    assert one.asked == (("dune", 4.0),)
+    assert dict(one.weights) == {"sand": -0.5, "dune": 4.0, "person": -1.0}
+    assert dict((-people + photo + dunes * 2).weights) == dict(one.weights)  # in any order
+    assert (dunes - dunes).weights == ()
+    with pytest.raises(UsageError, match=r"ask for both with \|"):
+        dunes + Tokens.of({"sand": 1.0}, "other")
+
+
+def test_operators() -> None:
+    a, b, c = Term("a", "1"), Term("b", "2"), Match("caption", "dog", every=True)
+    assert a & b & c == all_of(a, b, c) == Bool(must=(a, b, c))
+    assert a | b | c == any_of(a, b, c) == Bool(should=(a, b, c))
+    assert c & ~a & ~b == Bool(must=(c,), must_not=(a, b))
+    assert (a & b) | c == Bool(should=(Bool(must=(a, b)), c))
+    assert at_least(2, a, b, c) | a == Bool(should=(Bool(should=(a, b, c), minimum=2), a))
+    assert filtered(c, a) & b == Bool(must=(filtered(c, a), b))
+    with pytest.raises(UsageError, match="at least 3 of 2"):
+        at_least(3, a, b)
+
+
+def test_a_factor_goes_to_what_scores() -> None:
+    tree = (DOG | Match("caption", "dog", 2.0)) & Term("a", "1") & Constant(All(), 0.5)
+    twice = 2 * Boosted(BestPhoto(tree), FieldValue("likes"))
+    assert twice == Boosted(
+        BestPhoto(
+            Bool(
+                must=(
+                    Bool(should=(DOG + DOG, Match("caption", "dog", 4.0))),
+                    Term("a", "1"),
+                    Constant(All(), 1.0),
+                )
+            )
+        ),
+        FieldValue("likes"),
+    )
+    with pytest.raises(UsageError, match="Term has no score"):
+        2 * Term("a", "1")
+    with pytest.raises(UsageError, match="a factor must be a positive"):
+        -1 * Match("caption", "dog")
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: Range("a"), "no bound"),
+        (lambda: Range("a", gt=1, gte=2), "two bounds on one side"),
+        (lambda: Range("a", gt=float("nan")), "no finite number"),
+        (lambda: GeoDistance("a", 91, 0, 1), "no latitude"),
+        (lambda: GeoDistance("a", 0, 0, -1), "positive finite"),
+        (lambda: GeoBox("a", 0, 0, 1, 1), "above its north"),
+        (lambda: FieldValue("a", missing=-1), "cannot be -1"),
+        (lambda: FieldValue("a", modifier="cubed"), "no modifier: none, sqrt"),  # type: ignore[arg-type]
+        (lambda: Decay("a", 0, 1, decay=1), "between 0 and 1"),
+        (lambda: Decay("a", 0, 1, curve="round"), "gauss, exp, linear"),  # type: ignore[arg-type]
+        (lambda: When(All(), 0), "positive finite"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_at_once(made: Callable[[], object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        made()
 
 
 def test_queries_are_values() -> None:

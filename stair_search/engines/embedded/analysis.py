@@ -75,7 +75,9 @@ def _terms(name: str, values: list[Any], mapping: Mapping[str, Any]) -> tuple[Te
     kind = mapping["type"]
     if kind == "rank_features":
         return _weights(name, values), 0
-    if any(isinstance(value, dict | list) for value in values):
+    if kind == "geo_point" and len(values) == 2 and all(isinstance(v, int | float) for v in values):
+        values = [values]  # [lon, lat] is one point
+    elif any(isinstance(value, dict | list) for value in values) and kind != "geo_point":
         raise ValueError(f"field {name!r} of type {kind!r} cannot hold an object or lists of lists")
     if kind in TEXT_TYPES:
         found = [word for value in values for word in words(str(value))]

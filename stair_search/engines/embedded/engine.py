@@ -30,7 +30,7 @@ from stair_search.engines.embedded.writing import Writer
 from stair_search.engines.lucene.compile import search_body
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import model_field
-from stair_search.mappings import types_of
+from stair_search.mappings import token_fields, types_of
 from stair_search.queries import Query
 
 _LEAST_BYTES = 16  # of a document in the file: row, id, entry in the index of ids
@@ -45,8 +45,7 @@ class _Index(NamedTuple):
 
     @property
     def token_fields(self) -> set[str]:
-        types = types_of(self.mapping["properties"])
-        return {name for name, mapping in types.items() if mapping["type"] == "rank_features"}
+        return token_fields(self.mapping)
 
 
 class SqliteEngine:
@@ -127,9 +126,9 @@ class SqliteEngine:
 
     def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
         began = time.perf_counter()
-        check_size(query)
         with self._reading(index) as (db, found):
             check_fields(index, query, found.mapping)
+            check_size(query, types_of(found.mapping["properties"]))
             for field, model in wanted_models(query):
                 known = postings.counts(db, found.number, model_field(field))
                 check_model(index, field, model, known)

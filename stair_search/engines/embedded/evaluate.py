@@ -4,36 +4,48 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stair_search.engines import points
 from stair_search.engines.embedded import bm25, postings
 from stair_search.engines.embedded.analysis import ALL, EVERY, LENGTHS
 from stair_search.engines.embedded.database import Damaged
 from stair_search.engines.embedded.postings import NOBODY, Holders
 from stair_search.engines.parts import scoring_parts
-from stair_search.engines.values import wanted_term
+from stair_search.engines.values import Bound, bounds, number, wanted_term
 from stair_search.engines.words import words
 from stair_search.fields import model_field
-from stair_search.mappings import TEXT_TYPES, types_of
+from stair_search.mappings import DATE_TYPES, TEXT_TYPES, types_of
 from stair_search.queries import (
     All,
     BestPhoto,
     Bool,
+    Boosted,
     Constant,
+    Decay,
+    Exists,
+    FieldValue,
+    GeoBox,
+    GeoDistance,
     HasToken,
     Ids,
     Match,
     Query,
+    Range,
     Reason,
     Term,
+    Terms,
     Tokens,
+    When,
     token_reasons,
 )
+from stair_search.queries.reasons import factor_reason
 from stair_search.vocabulary import escape
 
 
@@ -111,6 +123,11 @@ class Evaluation:
                 case Constant():
                     score = float(np.float32(part.score))
                     reasons.append(Reason(part.part, "", score, None, score))
+                case Boosted():
+                    before, after = self.find(part.query), self.find(part)
+                    reasons += factor_reason(
+                        part.part, float(before.scores[number]), float(after.scores[number])
+                    )
                 case BestPhoto(inner, path) if best := self._best_photo(part, number):
                     photo = photo_at(source, path, best.place)
                     whole = {f"{path}.{name}": value for name, value in photo.items()}
@@ -136,6 +153,17 @@ class Evaluation:
                 return self._match(query)
             case Term(field, value):
                 return self._unscored(self._term(field, value))
+            case Terms(field, values):
+                each = [self._term(field, value) for value in values]
+                return self._unscored(np.any(each, axis=0) if each else self._none)
+            case Range(field):
+                return self._unscored(self._within(field, bounds(self._kind(field), query)))
+            case Exists(field):
+                return self._unscored(self._exists(field))
+            case GeoDistance() | GeoBox():
+                return self._unscored(self._at_places(query))
+            case Boosted():
+                return self._boosted(query)
             case Ids(values):
                 return self._unscored(self._ids(values))
             case All():
@@ -160,12 +188,12 @@ class Evaluation:
             matched &= found.matched
             scores += found.scores
         if query.should:
-            either = np.zeros(self._size, bool)
+            those = np.zeros(self._size, np.int64)
             for part in query.should:
                 found = self.find(part)
-                either |= found.matched
+                those += found.matched
                 scores += found.scores
-            matched &= either
+            matched &= those >= query.minimum
         return Found(matched, np.where(matched, scores, 0).astype(np.float32))
 
     def _of_best_photos(self, query: BestPhoto) -> Found:
@@ -205,10 +233,10 @@ class Evaluation:
 
     def _tokens(self, query: Tokens) -> Found:
         """A sum in double of float32 clauses, as Lucene's disjunction adds them."""
-        held = self._read(query.field, [escape(token) for token, _ in query.weights])
+        held = self._read(query.field, [escape(token) for token, _ in query.asked])
         scores = np.zeros(self._size)
         matched = np.zeros(self._size, bool)
-        for token, weight in query.weights:
+        for token, weight in query.asked:
             numbers, values = held.get(escape(token), NOBODY)
             scores[numbers] += np.float32(weight) * _weights(values)
             matched[numbers] = True
@@ -228,14 +256,95 @@ class Evaluation:
         return self._term(model_field(query.field), query.model)
 
     def _term(self, field: str, value: str) -> NDArray[np.bool_]:
+        if self._kind(field) in DATE_TYPES:  # a day, a month, a year
+            return self._within(field, bounds("date", Range(field, gte=value, lte=value)))
         matched = np.zeros(self._size, bool)
         if field in self._types and (value != LENGTHS or not self._is_text(field)):
             term = wanted_term(field, self._types[field]["type"], value)
             matched[self._read(field, [term]).get(term, NOBODY).numbers] = True
         return matched
 
+    def _within(self, field: str, wanted: tuple[Bound | None, Bound | None]) -> NDArray[np.bool_]:
+        kind, (least, greatest) = self._kind(field), wanted
+
+        def within(term: str) -> bool:
+            value: Any = number(kind, term)
+            return (least is None or value > least[0] or (least[1] and value == least[0])) and (
+                greatest is None or value < greatest[0] or (greatest[1] and value == greatest[0])
+            )
+
+        return self._holding(held for term, held in self._values(field).items() if within(term))
+
+    def _exists(self, field: str) -> NDArray[np.bool_]:
+        return self._holding(self._values(field).values())
+
+    def _at_places(self, query: GeoDistance | GeoBox) -> NDArray[np.bool_]:
+        values = self._values(query.field)
+        places = np.array([term.split(",") for term in values], float).reshape(-1, 2)
+        lats, lons = places.T
+        match query:
+            case GeoDistance(_, lat, lon, metres):
+                within = points.metres(lat, lon, lats, lons) <= metres
+            case GeoBox(_, north, west, south, east):
+                west, east = points.kept(west, 360, up=True), points.kept(east, 360)
+                between = (lons >= west) & (lons <= east)
+                over = (lons >= west) | (lons <= east)
+                within = between if query.west <= query.east else over
+                within &= (lats >= points.kept(south, 180, up=True)) & (
+                    lats <= points.kept(north, 180)
+                )
+        return self._holding(
+            held for held, inside in zip(values.values(), within, strict=True) if inside
+        )
+
+    def _boosted(self, query: Boosted) -> Found:
+        found = self.find(query.query)
+        factors = self._factors(query.by)
+        return Found(found.matched, (found.scores * factors).astype(np.float32))
+
+    def _factors(self, by: FieldValue | Decay | When) -> NDArray[np.float64]:
+        """float64 [N]."""
+        match by:
+            case When(query, factor):
+                return np.where(self.find(query).matched, np.float64(np.float32(factor)), 1.0)
+            case FieldValue(field):
+                least = np.full(self._size, np.inf)
+                for value, held in self._numbers(field):
+                    least[held] = np.minimum(least[held], value)
+                kept = replace(by, factor=float(np.float32(by.factor)))
+                return np.array([kept.of(v if v < np.inf else None) for v in least.tolist()])
+            case Decay(field, origin):
+                at = bounds(self._kind(field), Range(field, gte=origin))[0]
+                nearest = np.full(self._size, np.inf)
+                for value, held in self._numbers(field):
+                    distance = abs(value - at[0]) if at else 0.0
+                    nearest[held] = np.minimum(nearest[held], distance)
+                return np.array([by.of(d if d < np.inf else 0.0) for d in nearest.tolist()])
+
+    def _numbers(self, field: str) -> Iterator[tuple[float, NDArray[np.int64]]]:
+        kind = self._kind(field)
+        for term, held in self._values(field).items():
+            yield float(number(kind, term)), held.numbers
+
+    def _values(self, field: str) -> dict[str, Holders]:
+        """Every term of a field that is not split into words."""
+        values = self._read(field, None)
+        if self._is_text(field):
+            return {LENGTHS: values[LENGTHS]} if LENGTHS in values else {}
+        return values
+
+    def _holding(self, holders: Iterable[Holders]) -> NDArray[np.bool_]:
+        matched = np.zeros(self._size, bool)
+        for held in holders:
+            matched[held.numbers] = True
+        return matched
+
+    def _kind(self, field: str) -> str:
+        kind: str = self._types.get(field, {}).get("type", "keyword")
+        return kind
+
     def _is_text(self, field: str) -> bool:
-        return self._types[field]["type"] in TEXT_TYPES
+        return self._kind(field) in TEXT_TYPES
 
     def _ids(self, values: tuple[str, ...]) -> NDArray[np.bool_]:
         matched = np.zeros(self._size, bool)
@@ -256,12 +365,13 @@ class Evaluation:
 
     def _match(self, query: Match) -> Found:
         scores = np.zeros(self._size)
-        matched = np.zeros(self._size, bool)
         self._words[query] = self._scored_words(query)
+        times = np.zeros(self._size, np.int64)
         for one in self._words[query]:
             scores[one.numbers] += one.scores
-            matched[one.numbers] = True
-        return Found(matched, scores.astype(np.float32))
+            times[one.numbers] += 1
+        matched = times >= (len(set(words(query.text))) or 1) if query.every else times > 0
+        return Found(matched, np.where(matched, scores, 0).astype(np.float32))
 
     def _scored_words(self, query: Match) -> list[Word]:
         asked = Counter(words(query.text))
@@ -298,7 +408,11 @@ class Evaluation:
     def _unscored(self, matched: NDArray[np.bool_]) -> Found:
         return Found(matched, np.zeros(self._size, np.float32))
 
-    def _read(self, field: str, terms: list[str]) -> dict[str, Holders]:
+    @property
+    def _none(self) -> NDArray[np.bool_]:
+        return np.zeros(self._size, bool)
+
+    def _read(self, field: str, terms: list[str] | None) -> dict[str, Holders]:
         held = postings.read(self._db, self._owner, field, terms)
         if any(one.numbers[-1] >= self._size for one in held.values()):
             raise Damaged("a document number is beyond the last")

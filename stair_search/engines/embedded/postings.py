@@ -32,14 +32,15 @@ NOBODY = Holders(np.empty(0, np.int64), np.empty(0, np.uint16))
 
 
 def read(
-    db: sqlite3.Connection, owner: int, field: str, terms: Sequence[str]
+    db: sqlite3.Connection, owner: int, field: str, terms: Sequence[str] | None
 ) -> dict[str, Holders]:
-    """The holders of each term that has any."""
+    """The holders of each term that has any; None: of all the terms of the field."""
     found: defaultdict[str, list[Holders]] = defaultdict(list)
-    for some in _batches(terms):
+    for some in [[]] if terms is None else _batches(terms):
+        among = "" if terms is None else f"AND term IN ({_places(some)})"
         rows = db.execute(
             "SELECT term, chunk, count, offsets, vals FROM postings "
-            f"WHERE owner = ? AND field = ? AND term IN ({_places(some)}) ORDER BY term, chunk",
+            f"WHERE owner = ? AND field = ? {among} ORDER BY term, chunk",
             (owner, field, *some),
         )
         for term, chunk, count, offsets, values in rows:

@@ -5,29 +5,43 @@ Plain dicts in, plain dicts out; nothing is sent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from stair_search.engines.lucene.target import ANY, Target
 from stair_search.engines.parts import nodes, outside
+from stair_search.engines.values import bounds
+from stair_search.errors import UsageError
 from stair_search.fields import model_field
+from stair_search.mappings import DATE_TYPES, FLOAT_TYPES
 from stair_search.queries import (
     All,
     BestPhoto,
     Bool,
+    Boosted,
     Constant,
+    Decay,
+    Exists,
+    FieldValue,
+    GeoBox,
+    GeoDistance,
     HasToken,
     Ids,
     Match,
     Query,
+    Range,
     Term,
+    Terms,
     Tokens,
+    When,
 )
+from stair_search.queries.tree import MOST_VALUE
 from stair_search.vocabulary import escape
 
 Body = dict[str, Any]
-Divisor = Callable[[str], float]
 
 
 def search_body(
@@ -36,12 +50,11 @@ def search_body(
     *,
     why: bool = True,
     hidden: Collection[str] | None = None,
-    divisor: Divisor = lambda field: 1.0,
+    target: Target = ANY,
 ) -> Body:
     """The body of `POST /INDEX/_search`.
 
-    hidden: token fields, which only `why` needs back. divisor: text field -> what its scores are
-    too large by (k1 + 1 where the index scores with LegacyBM25).
+    hidden: token fields, which only `why` needs back.
     """
     fields = {node.field for node in nodes(query) if isinstance(node, Tokens | HasToken)}
     fields |= set(hidden or ())
@@ -50,23 +63,27 @@ def search_body(
         fields -= {node.field for node in outside(query) if isinstance(node, Tokens)}
     body: Body = {
         "size": size,
-        "query": compiled(query, divisor, names=part_names(query) if why else {}),
+        "query": compiled(query, target, names=part_names(query) if why else {}),
     }
     if fields:
         body["_source"] = {"excludes": sorted(fields)}
-    if why and _has_text(query):
+    if why and target.hides_vectors:
+        body["_source"] = {**body.get("_source", {}), "exclude_vectors": False}
+    if why and _to_explain(query):
         body["explain"] = True
     return body
 
 
-def _has_text(query: Query) -> bool:
-    """Whether to ask for an explanation: the engine alone knows what a word of a text adds."""
-    return any(isinstance(node, Match) for node in outside(query))
+def _to_explain(query: Query) -> bool:
+    """Whether to ask for an explanation: the engine alone knows what a word of a text adds, and by
+    what a score was boosted.
+    """
+    return any(isinstance(node, Match | Boosted) for node in outside(query))
 
 
 def compiled(
     query: Query,
-    divisor: Divisor = lambda field: 1.0,
+    target: Target = ANY,
     names: Mapping[Query, str] | None = None,
 ) -> Body:
     """The query itself. names: parts whose `_name` tells whether a hit matches them, and best
@@ -75,7 +92,7 @@ def compiled(
     >>> compiled(Term("split", "test"))
     {'bool': {'filter': [{'term': {'split': 'test'}}]}}
     """
-    return _Compiler(divisor, names or {}).scored(query)
+    return _Compiler(target, names or {}).scored(query)
 
 
 def part_names(query: Query) -> dict[Query, str]:
@@ -94,8 +111,10 @@ def part_names(query: Query) -> dict[Query, str]:
             case BestPhoto(inner):
                 parts.append(node)
                 below = (inner,)
+            case Boosted(inner):
+                below = (inner,)
         for part in below:
-            if isinstance(part, Bool | Constant):
+            if isinstance(part, Bool | Constant | Boosted):
                 parts.append(part)
             walk(part)
 
@@ -104,24 +123,32 @@ def part_names(query: Query) -> dict[Query, str]:
 
 
 class _Compiler:
-    def __init__(self, divisor: Divisor, names: Mapping[Query, str]) -> None:
-        self._divisor, self._names = divisor, names
+    def __init__(self, target: Target, names: Mapping[Query, str]) -> None:
+        self._target, self._names = target, names
         self._shown: set[Query] = set()
 
     def scored(self, query: Query) -> Body:
         """A clause whose score counts."""
         match query:
+            case Tokens() if not query.asked:
+                return {"match_none": {}}
             case Tokens():
                 return {
                     "bool": {
                         "filter": [_of_model(query)],
-                        "should": [_feature(query.field, t, w) for t, w in query.weights],
+                        "should": self._held(query.field, query.asked),
                         "minimum_should_match": 1,
                     }
                 }
-            case Match(field, text, boost):
-                divided = boost / self._divisor(field)
-                return {"match": {field: {"query": text, "boost": number(divided)}}}
+            case Match(field, text, boost, every):
+                divided: Body = {
+                    "query": text,
+                    "boost": number(boost / self._target.divisor(field)),
+                }
+                return {"match": {field: divided | ({"operator": "and"} if every else {})}}
+            case Boosted(inner, by):
+                scored: Body = {"query": self.scored(inner), "functions": self._functions(by)}
+                return self._named(query, {"function_score": scored | {"boost_mode": "multiply"}})
             case Constant(inner, score):
                 return self._named(
                     query,
@@ -140,18 +167,39 @@ class _Compiler:
         """A clause in `filter` or `must_not`, where only the match counts."""
         match query:
             case HasToken(token, _, None, field):
-                return {"bool": {"filter": [_of_model(query), _feature(field, token, 1.0)]}}
+                return {"bool": {"filter": [_of_model(query), *self._held(field, [(token, 1.0)])]}}
             case HasToken(token, _, float(minimum), field):
                 # min_score holds in filters too, where nothing is scored
-                least = {"query": _feature(field, token, 1.0), "min_score": number(minimum)}
+                (held,) = self._held(field, [(token, 1.0)])
+                least = {"query": held, "min_score": number(minimum)}
                 return {"bool": {"filter": [_of_model(query), {"function_score": least}]}}
+            case Term(field, value) if self._target.kind(field) in DATE_TYPES:
+                return self.unscored(Range(field, gte=value, lte=value))
+            case Terms(field, values) if self._target.kind(field) in DATE_TYPES:
+                return self.unscored(Bool(should=tuple(Term(field, value) for value in values)))
             case Term(field, value):
                 return {"term": {field: value}}
+            case Terms(field, values):
+                return {"terms": {field: list(values)}}
+            case Range(field):
+                return {"range": {field: self._bounds(query)}}
+            case Exists(field):
+                return {"exists": {"field": field}}
+            case GeoDistance(field, lat, lon, metres):
+                return {
+                    "geo_distance": {"distance": f"{metres:.15g}m", field: {"lat": lat, "lon": lon}}
+                }
+            case GeoBox(field, north, west, south, east):
+                corners = {
+                    "top_left": {"lat": north, "lon": west},
+                    "bottom_right": {"lat": south, "lon": east},
+                }
+                return {"geo_bounding_box": {field: corners}}
             case Ids(values):
                 return {"ids": {"values": list(values)}}
             case All():
                 return {"match_all": {}}
-            case Constant(inner):
+            case Constant(inner) | Boosted(inner):
                 return self.unscored(inner)
             case Bool():
                 return self._bool(query)
@@ -161,6 +209,14 @@ class _Compiler:
             case _:
                 return self.scored(query)
 
+    def _held(self, field: str, tokens: Sequence[tuple[str, float]]) -> list[Body]:
+        """Clauses that score the tokens of a document, one for each or one for all."""
+        if self._target.kind(field) != "sparse_vector":
+            return [_feature(field, token, weight) for token, weight in tokens]
+        vector = {escape(token): number(weight) for token, weight in tokens}
+        # not pruned: by default the engine leaves out tokens that many documents hold
+        return [{"sparse_vector": {"field": field, "query_vector": vector, "prune": False}}]
+
     def _bool(self, query: Bool) -> Body:
         must, should, filters, must_not = query.must, query.should, query.filter, query.must_not
         clauses: Body = {}
@@ -168,7 +224,8 @@ class _Compiler:
             clauses["must"] = [self.scored(part) for part in must]
         if should:
             clauses["should"] = [self.scored(part) for part in should]
-            clauses["minimum_should_match"] = 1  # beside a filter the engines' default is 0
+            # said always: beside a filter the engines' default is 0
+            clauses["minimum_should_match"] = query.minimum
         if filters or not (must or should):
             # without anything to match, `bool` would be every document at score 1
             clauses["filter"] = [self.unscored(part) for part in filters or (All(),)]
@@ -176,13 +233,55 @@ class _Compiler:
             clauses["must_not"] = [self.unscored(part) for part in must_not]
         return {"bool": clauses}
 
+    def _bounds(self, query: Range) -> Body:
+        """Of dates as `Range` means them: to an engine "2026-11" ends with November the 1st."""
+        if self._target.kind(query.field) in DATE_TYPES:
+            with suppress(UsageError):  # of a format of the field's own, which the engine knows
+                wanted = bounds("date", query)
+                names = [name for name in ("gte", "gt", "lte", "lt") if name in query.bounds]
+                values = [bound[0] for bound in wanted if bound]
+                return {**dict(zip(names, values, strict=True)), "format": "epoch_millis"}
+        return dict(query.bounds)
+
+    def _functions(self, by: FieldValue | Decay | When) -> list[Body]:
+        """Whose product is the factor; 1 for a document that no function is for."""
+        match by:
+            case When(query, factor):
+                return [{"filter": self.unscored(query), "weight": number(factor)}]
+            case Decay(field, origin, scale, offset, decay, curve):
+                unit = "ms" if isinstance(origin, str) else ""
+                decaying = {
+                    "origin": origin,
+                    "scale": f"{scale:.0f}{unit}" if unit else scale,
+                    "offset": f"{offset:.0f}{unit}" if unit else offset,
+                    "decay": decay,
+                }
+                return [{curve: {field: decaying}}]
+            case FieldValue(field, factor, modifier):
+                # an engine refuses a bound that the field's type cannot have
+                most = {"lte": MOST_VALUE} if self._target.kind(field) in FLOAT_TYPES else {}
+                sound = {
+                    "bool": {
+                        "filter": [{"range": {field: {"gte": 0, **most}}}],
+                        "must_not": [{"range": {field: {"lt": 0}}}],
+                    }
+                }
+                value = {"field": field, "factor": number(factor), "modifier": modifier}
+                missing = {"bool": {"must_not": [sound]}}
+                return [
+                    {"filter": sound, "field_value_factor": value},
+                    {"filter": missing, "weight": number(by.of(None))},
+                ]
+
     def _inner_hits(self, query: BestPhoto) -> Body:
         """Has the best photo come back; once, where the same stands twice."""
         if query not in self._names or query in self._shown:
             return {}
         self._shown.add(query)
         hits: Body = {"name": self._names[query], "size": 1}
-        return {"inner_hits": hits | ({"explain": True} if _has_text(query.query) else {})}
+        if self._target.hides_vectors:
+            hits["_source"] = {"exclude_vectors": False}
+        return {"inner_hits": hits | ({"explain": True} if _to_explain(query.query) else {})}
 
     def _named(self, query: Query, body: Body) -> Body:
         if query not in self._names:

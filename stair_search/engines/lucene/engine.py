@@ -23,10 +23,10 @@ from stair_search.engines.lucene import pipelines, reading
 from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.failures import reason, refused
-from stair_search.engines.lucene.similarity import divisor
+from stair_search.engines.lucene.target import Target
 from stair_search.errors import DestinationError, StairError, UsageError
 from stair_search.fields import model_field
-from stair_search.mappings import types_of
+from stair_search.mappings import token_fields, types_of
 from stair_search.queries import Bool, Ids, Query
 
 MOST_HITS = 10_000  # index.max_result_window
@@ -54,16 +54,19 @@ class Send(Protocol):
 
 
 class Dialect(NamedTuple):
-    """In what the products differ. pit: the path that opens a point in time, None for scroll."""
+    """In what the products differ. pit: the path that opens a point in time, None for scroll.
+    hides_vectors: whether `_source` comes back without them unless asked for.
+    """
 
     legacy_bm25: bool
     pit: str | None
+    hides_vectors: bool = False
 
 
 def dialect(server: Server) -> Dialect:
     if server.product == "elasticsearch":
         # _shard_doc, the order in which a point in time is read, came with 7.12
-        return Dialect(True, "_pit")
+        return Dialect(True, "_pit", hides_vectors=server.number >= (9, 2))
     pit = "_search/point_in_time" if server.number >= (3, 3) else None
     return Dialect(server.number < (3, 0), pit)
 
@@ -81,7 +84,7 @@ class _About(NamedTuple):
 
     @property
     def token_fields(self) -> set[str]:
-        return {name for name, one in self.types.items() if one["type"] == "rank_features"}
+        return token_fields(self.mapping)
 
 
 class LuceneEngine:
@@ -220,26 +223,29 @@ class LuceneEngine:
         return self._body(query, size, why, self._about(index) if index else None)
 
     def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
-        check_size(query)
         if not 0 <= size <= MOST_HITS:
             raise UsageError(f"an engine gives 0 to {MOST_HITS} hits at a time, not {size}")
         about = self._checked(index, query)
+        check_size(query, about.types if about else {})
         answer = self._search(index, self._body(query, size, why, about))
         return reading.hits(query, answer, self._hidden(query, about), why)
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         try:
-            found = [self._send("GET", _path(index, "_doc", id), index=index)]
+            whole = {"_source_exclude_vectors": "false"} if self._dialect.hides_vectors else None
+            found = [self._send("GET", _path(index, "_doc", id), index=index, params=whole)]
         except RequestError as error:
             if error.status not in (400, 404):
                 raise
             # one that is not routed by its id, or is behind an alias of several indices
-            found = self._search(index, {"query": compiled(Ids((id,))), "size": 1})["hits"]["hits"]
+            body = {"query": compiled(Ids((id,))), "size": 1, **self._source()}
+            found = self._search(index, body)["hits"]["hits"]
         return found[0]["_source"] if found else None
 
     def matches(self, index: str, id: str, clauses: Sequence[Query]) -> list[bool]:
+        target = self._target(self._about(index))
         named = [
-            {"bool": {"filter": [compiled(Bool(filter=(one,)))], "_name": str(place)}}
+            {"bool": {"filter": [compiled(Bool(filter=(one,)), target)], "_name": str(place)}}
             for place, one in enumerate(clauses)
         ]
         query = {"bool": {"filter": [compiled(Ids((id,)))], "should": named}}
@@ -267,14 +273,22 @@ class LuceneEngine:
     def scan(
         self, index: str, fields: Sequence[str], query: Query | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        body: dict[str, Any] = {"size": _PAGE, "_source": list(fields) or False}
+        body: dict[str, Any] = {"size": _PAGE, **self._source(fields)}
         if query is not None:
-            body["query"] = compiled(query)
+            body["query"] = compiled(query, self._target(self._about(index)))
         pages = self._pit_pages if self._dialect.pit else self._scroll_pages
         # the first page is read now: the snapshot is of the call, not of the first hit's use
         rest = pages(index, body)
         first = next(rest, [])
         return _rows(first, rest)
+
+    def _source(self, fields: Sequence[str] | None = None) -> dict[str, Any]:
+        """The part of a body that asks for these fields, None for all."""
+        if fields is not None and not fields:
+            return {"_source": False}
+        names = {} if fields is None else {"includes": list(fields)}
+        vectors = {"exclude_vectors": False} if self._dialect.hides_vectors else {}
+        return {"_source": names | vectors} if names or vectors else {}
 
     def refresh(self, index: str) -> None:
         self._send("POST", _path(index, "_refresh"), index=index)
@@ -339,13 +353,18 @@ class LuceneEngine:
         return answer
 
     def _body(self, query: Query, size: int, why: bool, about: _About | None) -> dict[str, Any]:
-        settings, types = (about.settings, about.types) if about else ({}, {})
         return search_body(
             query,
             size,
             why=why,
             hidden=self._hidden(query, about),
-            divisor=lambda field: divisor(self._dialect.legacy_bm25, settings, types, field),
+            target=self._target(about),
+        )
+
+    def _target(self, about: _About | None) -> Target:
+        settings, types = (about.settings, about.types) if about else ({}, {})
+        return Target(
+            self._dialect.legacy_bm25, settings, types, hides_vectors=self._dialect.hides_vectors
         )
 
     def _hidden(self, query: Query, about: _About | None) -> set[str]:

@@ -12,10 +12,22 @@ from stair_search.engines.base import Hit, Hits
 from stair_search.engines.documents import without
 from stair_search.engines.lucene.compile import part_names
 from stair_search.engines.parts import scoring_parts
-from stair_search.queries import BestPhoto, Constant, Match, Query, Reason, Tokens, token_reasons
+from stair_search.queries import (
+    BestPhoto,
+    Boosted,
+    Constant,
+    Match,
+    Query,
+    Reason,
+    Tokens,
+    token_reasons,
+)
+from stair_search.queries.reasons import factor_reason
 
 # "weight(caption:dog in 12) [PerFieldSimilarity], result of:"
 _WEIGHT = re.compile(r"weight\((?:Synonym\()?(.+) in \d+\)")
+_FACTOR = "function score, product of"
+_NESTED = "Score based on"
 
 
 def hits(query: Query, answer: Mapping[str, Any], hidden: Collection[str], why: bool) -> Hits:
@@ -57,6 +69,7 @@ def _why(
     matched = hit.get("matched_queries", [])
     reasons: list[Reason] = []
     fields: set[str] = set()
+    factors: list[str] = []
 
     def may_add(node: Query) -> bool:  # a best photo tells by coming back
         return node not in names or isinstance(node, BestPhoto) or names[node] in matched
@@ -67,27 +80,39 @@ def _why(
                 reasons += token_reasons(part, source)
             case Match(field):
                 fields.add(field)
+            case Boosted():
+                factors.append(part.part)
             case Constant(_, score, name):
                 reasons.append(Reason(name, "", _float32(score), None, _float32(score)))
             case BestPhoto(inner, path):
                 for best in hit["inner_hits"][names[part]]["hits"]["hits"]:
                     whole = {f"{path}.{name}": value for name, value in best["_source"].items()}
                     reasons += _why(inner, best, whole, names)
-    if fields:
-        reasons += _word_reasons(hit.get("_explanation", {}), fields)
+    if fields or factors:
+        reasons += _explained(hit.get("_explanation", {}), fields, iter(factors))
     return sorted(reasons, key=lambda reason: -reason.score)
 
 
-def _word_reasons(explanation: Mapping[str, Any], fields: Collection[str]) -> Iterator[Reason]:
-    """What each word of a text field added, wherever it stands in the explanation.
+def _explained(
+    explanation: Mapping[str, Any], fields: Collection[str], factors: Iterator[str]
+) -> Iterator[Reason]:
+    """What each word of a text field added, and each factor, wherever it stands in the explanation.
 
-    A filter adds nothing, and engines do not explain the words in it.
+    A filter adds nothing, and engines do not explain the words in it. factors: names of what is
+    boosted, in the order of the query, which is that of the explanation.
     """
     said: str = explanation.get("description", "")
+    details: list[dict[str, Any]] = explanation.get("details", [])
+    if said.startswith(_NESTED):
+        return  # the best photo has an explanation of its own
+    if said.startswith(_FACTOR):
+        name, before = next(factors, "boost"), details[0]["value"]
+        yield from factor_reason(name, _float32(before), _float32(explanation["value"]))
+        details = details[:1]
     weight = _WEIGHT.match(said)
     if weight is None:
-        for detail in explanation.get("details", []):
-            yield from _word_reasons(detail, fields)
+        for detail in details:
+            yield from _explained(detail, fields, factors)
         return
     for field in fields:
         if weight[1].startswith(f"{field}:"):

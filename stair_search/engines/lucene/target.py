@@ -1,0 +1,32 @@
+"""What the compiler knows of the index that is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stair_search.engines.lucene import similarity
+
+
+class Target(NamedTuple):
+    """legacy_bm25: whether "BM25" means LegacyBM25 there. settings: the `index` part of the index
+    settings. types: field -> its mapping, empty where a role may not see it. hides_vectors: whether
+    `_source` comes back without them unless asked for.
+    """
+
+    legacy_bm25: bool = False
+    settings: Mapping[str, Any] = {}
+    types: Mapping[str, Mapping[str, Any]] = {}
+    hides_vectors: bool = False
+
+    def kind(self, field: str) -> str | None:
+        """The type of a field."""
+        return self.types.get(field, {}).get("type")
+
+    def divisor(self, field: str) -> float:
+        """What the scores of a text field are too large by."""
+        return similarity.divisor(self.legacy_bm25, self.settings, self.types, field)
+
+
+ANY = Target()
+"""An index of which nothing is known."""
