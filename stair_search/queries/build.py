@@ -24,16 +24,20 @@ def question(
     model: str,
     image_tokens: Mapping[str, float] | None = None,
     match: Iterable[Match] = (),
-    require: Iterable[str] = (),
+    require: Iterable[str] | Mapping[str, float | None] = (),
     without: Mapping[str, float | None] | None = None,
     filters: Iterable[tuple[str, str]] = (),
+    rules: Iterable[Query] = (),
+    never: Iterable[Query] = (),
     field: str = "stair",
     photos: str | None = None,
 ) -> Bool:
     """One question: what scores (tokens of words, tokens of a photo, text) and the rules beside it.
 
     tokens, image_tokens: token -> weight. model: fingerprint of the encoder that made them.
-    without: token -> least weight at which it is forbidden, None for any.
+    require, without: token -> least weight at which it is required or forbidden, None for any;
+    tokens alone can be required as well. filters: fields and their values. rules, never: what else
+    each hit must match, and must not, without being scored by it.
     Without anything that scores, whatever passes the rules is a hit of score 0.
     photos: the nested field, where documents hold several photos each. Tokens, and what names a
     field below it, are then asked of the photos: a hit has the score of its best one, one photo
@@ -44,6 +48,7 @@ def question(
     """
     if photos:
         field = f"{photos}.{field}"
+    required = dict(require) if isinstance(require, Mapping) else dict.fromkeys(require)
     should: list[Query] = []
     if tokens:
         should.append(Tokens.of(tokens, model, field, "question"))
@@ -53,11 +58,13 @@ def question(
     query = Bool(
         should=tuple(should),
         filter=(
-            *(HasToken(token, model, None, field) for token in require),
+            *(HasToken(token, model, least, field) for token, least in required.items()),
             *(Term(name, value) for name, value in filters),
+            *rules,
         ),
-        must_not=tuple(
-            HasToken(token, model, minimum, field) for token, minimum in (without or {}).items()
+        must_not=(
+            *(HasToken(token, model, least, field) for token, least in (without or {}).items()),
+            *never,
         ),
     )
     return _of_photos(query, photos) if photos else query
