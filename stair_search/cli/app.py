@@ -105,6 +105,10 @@ class Main(LazyGroup):
 
 def _fail(ctx: click.Context, error: Exception) -> NoReturn:
     match error:
+        case StairError(problem=str(problem), pointed=str(pointed)):  # of a question's text
+            note(f"Error: {problem}")
+            click.echo(pointed, err=True)
+            ctx.exit(error.exit_code)
         case StairError():
             message, code = str(error), error.exit_code
         case ModuleNotFoundError(name="PIL" | "onnxruntime" as name):

@@ -34,7 +34,7 @@ def match(text: str) -> Match:
     """`FIELD:TEXT` or `FIELD:TEXT^BOOST`. The text may hold colons, and `^` before no number.
 
     >>> match("caption:red bus^2")
-    Match(field='caption', text='red bus', boost=2.0)
+    Match(field='caption', text='red bus', boost=2.0, every=False)
     """
     field, colon, words = text.partition(":")
     if not (colon and field.strip()):

@@ -10,7 +10,7 @@ from ..engines.parts import placed
 from ..engines.words import words
 from ..errors import UsageError
 from ..fields import model_field
-from ..queries import BestPhoto, Bool, HasToken, Ids, Match, Query, Reason, Term, Tokens
+from ..queries import BestPhoto, Bool, HasToken, Ids, Match, Query, Range, Reason, Term, Tokens
 from ..queries.reasons import stored_weights
 from ..tokens import truncate
 from ..vocabulary import escape
@@ -18,6 +18,8 @@ from ..vocabulary import escape
 if TYPE_CHECKING:
     from ..engines.base import Engine
     from .questions import Question
+
+_SIGNS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 
 
 class Explanation(NamedTuple):
@@ -125,5 +127,11 @@ def _in_words(clause: Query, wanted: bool, sources: Sequence[Mapping[str, Any]])
         case Term(field=field, value=value) if wanted:
             has = ", ".join(dict.fromkeys(str(source.get(field)) for source in sources))
             return f"filter {field}={value} (has {has or None})"
+        case Range(field=field) if wanted:
+            bounds = " and ".join(f"{_SIGNS[name]}{value}" for name, value in clause.bounds.items())
+            has = ", ".join(dict.fromkeys(str(source.get(field)) for source in sources))
+            return f"filter {field}{bounds} (has {has or None})"
+        case Term(field=field, value=value):
+            return f"filter {field}!={value}"
         case _:
             return f"{'filter' if wanted else 'must not'} {clause}"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +14,22 @@ import click
 
 from ..errors import UsageError
 from ..fields import Fields
-from ..queries import BestPhoto, Bool, HasToken, Ids, Query, question
+from ..mappings import TEXT_TYPES, TOKEN_TYPES
+from ..queries import BestPhoto, Bool, HasToken, Match, Query, question
+from ..queries.grammar import Asked as Said
+from ..queries.grammar import (
+    Grammar,
+    Part,
+    Photo,
+    Require,
+    Text,
+    Where,
+    Without,
+    Words,
+    as_query,
+    parse,
+)
+from ..queries.grammar.parser import MOST_CHARACTERS
 from . import clauses
 from .command import model_option, text_encoder_option, utf8
 from .output import warn
@@ -39,6 +54,7 @@ class Asked:
     filter: tuple[str, ...]
     model: str
     text_encoder: str | None = None
+    strict: bool = False
 
     @property
     def needs_model(self) -> bool:
@@ -72,10 +88,11 @@ def question_options(command: F) -> F:
         filter: tuple[str, ...],
         model: str,
         text_encoder: str | None,
+        strict: bool,
         **kwargs: Any,
     ) -> Any:
         words = " ".join(question).strip()
-        asked = Asked(words, image, without, require, match, filter, model, text_encoder)
+        asked = Asked(words, image, without, require, match, filter, model, text_encoder, strict)
         if not (asked.needs_model or match or filter):
             raise UsageError(
                 "nothing is asked: give words, --image, --match, --filter, --require or --without"
@@ -118,6 +135,7 @@ _OPTIONS = (
         metavar="FIELD=VALUE",
         help="Only photos with exactly this value.",
     ),
+    click.option("--strict", is_flag=True, help="Refuse what is not understood of QUESTION."),
     text_encoder_option,
     model_option("The model that encodes the question: the one that wrote the index."),
 )
@@ -145,23 +163,70 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
     if encoder is None:
         query = question(model="", match=matches, filters=filters, photos=photos)
         return Question(query, fields, photos)
-    words, image = _word_tokens(asked.words, encoder), _image_tokens(asked.image, encoder)
-    query = question(
-        words,
+    said = _with_flags(asked, matches, filters, _parsed(asked, types, photos), encoder.vocabulary)
+    names = {name: _whole(name, photos, types) for name in [*types, *_below(photos, types)]}
+    tokens: dict[str, float] = {}
+
+    def encode(part: Words | Photo) -> dict[str, float]:
+        match part:
+            case Words(text):
+                found = _word_tokens(text, encoder)
+            case Photo(place):
+                found = _image_tokens(place, encoder)
+        if part.weight > 0:
+            tokens.update(found)
+        return found
+
+    query = as_query(
+        said,
+        encode,
         model=encoder.fingerprint,
-        image_tokens=image,
-        match=matches,
-        require=[text.strip().lower() for text in asked.require],
-        without=dict(clauses.without(text, encoder.vocabulary) for text in asked.without),
-        filters=filters,
+        fields=names,
         field=fields.token,
         photos=photos,
     )
-    if (asked.words or asked.image) and not query.should:
-        # It was asked for something, and nothing can be that: without a clause all would be hits.
-        query = replace(query, should=(Ids(()),))
     _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
-    return Question(query, fields, photos, {**image, **words})
+    return Question(query, fields, photos, tokens)
+
+
+def _parsed(asked: Asked, types: Mapping[str, Mapping[str, Any]], photos: str | None) -> Said:
+    """The parts of QUESTION. A field of the photos can be called by its own name. Where it is too
+    long for the grammar it is words, as somebody pastes them.
+    """
+    whole_text = Said((Words(asked.words),) if asked.words else ())
+    if len(asked.words) > MOST_CHARACTERS and not asked.strict:
+        return whole_text
+    whole = _below(photos, types) | {name: name for name in types}
+    text = {name for name, field in whole.items() if types[field]["type"] in TEXT_TYPES}
+    hidden = {*TOKEN_TYPES, "nested"}
+    others = {name for name, field in whole.items() if types[field]["type"] not in hidden}
+    grammar = Grammar(text_fields=text, filter_fields=others - text, photos=True)
+    said = parse(asked.words, grammar, strict=asked.strict)
+    return said if said.parts else whole_text  # a sign alone asks for something, not for all
+
+
+def _below(photos: str | None, types: Iterable[str]) -> dict[str, str]:
+    """Fields of the photos by their own names."""
+    start = f"{photos}."
+    return {name.removeprefix(start): name for name in types if name.startswith(start)}
+
+
+def _with_flags(
+    asked: Asked,
+    matches: Sequence[Match],
+    filters: Sequence[tuple[str, str]],
+    said: Said,
+    vocabulary: Vocabulary,
+) -> Said:
+    """The parts of QUESTION and those of the options, which stand beside it."""
+    parts: list[Part] = [*said.parts]
+    if asked.image:
+        parts.append(Photo(asked.image))
+    parts += [Text(one.field, (one.text,), one.every, one.boost) for one in matches]
+    parts += [Require(text.strip()) for text in asked.require]
+    parts += [Without(*clauses.without(text, vocabulary)) for text in asked.without]
+    parts += [Where(name, "=", value) for name, value in filters]
+    return Said(tuple(parts))
 
 
 def _whole(name: str, photos: str | None, types: Container[str]) -> str:
@@ -171,8 +236,6 @@ def _whole(name: str, photos: str | None, types: Container[str]) -> str:
 
 
 def _word_tokens(words: str, encoder: Encoder) -> dict[str, float]:
-    if not words:
-        return {}
     tokens = encoder.vocabulary.to_dict(encoder.encode_text(words))
     if not tokens:
         shown = words if len(words) <= 60 else f"{words[:60]}…"
@@ -181,9 +244,7 @@ def _word_tokens(words: str, encoder: Encoder) -> dict[str, float]:
     return tokens
 
 
-def _image_tokens(path: str | None, encoder: Encoder) -> dict[str, float]:
-    if path is None:
-        return {}
+def _image_tokens(path: str, encoder: Encoder) -> dict[str, float]:
     from .photos import encode_photo
 
     return encoder.vocabulary.to_dict(encode_photo(path, encoder))

@@ -14,6 +14,7 @@ EXAMPLES = """
 stair-search search dog on the beach
 stair-search search "dog on the beach" --without person:0.3 --size 20
 stair-search search --image my-dog.jpg --require ball
+stair-search search '2:"sand dunes" + ./ref.jpg - person without:leash caption:(sunset OR dusk)^2'
 stair-search search bus --match "caption:red bus^2" --filter licence=cc0 --format json
 stair-search search bus --url https://search.example.org:9200 --show-query > query.json
 """
@@ -38,8 +39,9 @@ def command(
 ) -> None:
     """Find photos by words, by a photo or by their text.
 
-    QUESTION is plain words; the options may stand beside it or alone. Each hit says which
-    tokens it shares with the question and what each adds to its score.
+    QUESTION is plain words; weights, signs, photos and clauses may stand among them
+    (docs/grammar.md), and the options beside it or alone. Each hit says which tokens it shares
+    with the question and what each adds to its score.
     """
     with destination.open() as engine:
         question = build(asked, engine, destination.index)

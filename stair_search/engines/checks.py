@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stair_search.engines.parts import nodes, placed
 from stair_search.engines.values import bounds, wanted_term
@@ -37,6 +37,9 @@ from stair_search.queries import (
     Terms,
     Tokens,
 )
+
+if TYPE_CHECKING:
+    from stair_search.engines.base import EngineInfo
 
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
@@ -200,6 +203,16 @@ def check_model(index: str, field: str, model: str, known: Mapping[str, int]) ->
         raise ModelError(
             f"index {index!r} holds tokens of model {others} in {model_field(field)!r}, none of "
             f"{model!r}: ask with the model that made the index, or ingest the photos again"
+        )
+
+
+def check_sparse_vector(info: EngineInfo) -> None:
+    """Raises UsageError where tokens cannot be kept and asked for in a field of this type."""
+    major, minor = (int(part) for part in info.version.split(".")[:2])
+    if info.product != "elasticsearch" or (major, minor) < (8, 15):
+        raise UsageError(
+            f"{info.url} is {info.product} {info.version}, and tokens in a sparse_vector can be "
+            f"asked for from Elasticsearch 8.15 on; rank_features works everywhere"
         )
 
 

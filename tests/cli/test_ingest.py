@@ -71,6 +71,8 @@ def test_from_a_folder_to_a_hit(cli: Cli, engine_url: str, index_name: str, fold
     assert (retried["seen"], retried["indexed"], retried["failed"]) == (1, 1, 0)
 
     found = report(cli, "search", "--image", photo, "--size", "2", *at, code=0)
+    inside = report(cli, "search", f'photo:"{photo}"', "--size", "2", *at, code=0)
+    assert inside["hits"] == found["hits"]
     same = {Path(hit["source"]["image"]).name for hit in found["hits"]}
     assert same == {photo.name, "cut.jpg"}
     assert found["hits"][0]["score"] == pytest.approx(1, abs=0.01)

@@ -57,6 +57,44 @@ def test_rules(cli: Cli, collection: list[str]) -> None:
     assert ids(cli, "--match", "caption:couch", *collection) == ["cat"]
 
 
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("dog without:person", ["beach"]),
+        ("dog without:person:9", ["beach", "people"]),
+        ("dog Require:Person", ["people"]),
+        ("dog filter:licence=by", ["people"]),
+        ("dog filter:licence!=by", ["beach"]),
+        ("dog filter:licence>=c", ["beach"]),
+        ("caption:couch", ["cat"]),
+        ("caption:(couch OR nothing)^2 + caption:zebra", ["cat"]),
+        ("caption:(dog AND sand)", ["beach"]),
+        ("dog - dog", []),
+        ("0.5:dog + 3:bus", ["bus", "beach", "people"]),
+        ("3:dog + 0.1:bus", ["beach", "people", "bus"]),
+        ("dog 16:9 foo:bar (", ["beach", "people"]),
+        ("-", []),
+    ],
+)
+def test_a_question_in_its_grammar(
+    cli: Cli, collection: list[str], question: str, found: list[str]
+) -> None:
+    assert ids(cli, question, *collection) == found
+
+
+def test_a_photo_within_a_question(cli: Cli, sqlite: list[str]) -> None:
+    missing = cli("search", "dog ./nowhere.jpg", *sqlite)
+    assert (missing.exit_code, missing.stdout) == (2, "")
+    assert "./nowhere.jpg: no such file" in missing.stderr
+
+
+def test_a_strict_question_points_at_its_mistake(cli: Cli, sqlite: list[str]) -> None:
+    result = cli("search", "--strict", "dog captoin:couch", *sqlite)
+    assert result.exit_code == 2
+    assert "there is no 'captoin' here; near it: caption" in result.stderr
+    assert result.stderr.endswith("\n  dog captoin:couch\n      ^\n")
+
+
 def test_words_that_say_nothing_find_nothing_and_say_so(cli: Cli, collection: list[str]) -> None:
     for words in ("the of", "xylophone", "!!", "xylophone --filter licence=by"):
         result = cli("search", *words.split(), *collection)

@@ -228,6 +228,9 @@ def test_parts_of_an_answer_are_refused(product: Answer) -> None:
     def script(request: Request) -> Answer:
         if request.path == "/":
             return product
+        if request.method == "GET" and request.path == "/photos":
+            about = {"mappings": {}, "settings": {"index": {"uuid": "u"}}}
+            return Answer(200, {"photos": about}, product.headers)
         assert "_count" in request.path or "allow_partial_search_results=false" in request.path
         shards = {"failed": 1, "failures": [{"reason": {"type": "x", "reason": "disk gone"}}]}
         body = {

@@ -23,8 +23,8 @@ from stair_search.queries.grammar import (
     Without,
     Words,
     parse,
+    parser,
 )
-from stair_search.queries.grammar import parser
 
 FIELDS = {"caption": "photos.caption", "title": "title"}
 GRAMMAR = Grammar(FIELDS, {"licence", "year", "place"}, photos=True)
@@ -265,7 +265,7 @@ def test_time_is_linear(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_page_on_it(capsys: pytest.CaptureFixture[str]) -> None:
     page = (Path(__file__).parents[2] / "docs" / "grammar.md").read_text("utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
     exec(compile(code, "docs/grammar.md", "exec"), {})
     assert capsys.readouterr().out == "photos.caption ('sunset',) 2.0\n"
     (told,) = re.findall(r"(    there is no .*\n.*\n.*\^)", page)

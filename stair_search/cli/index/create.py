@@ -32,6 +32,14 @@ stair-search index create --url https://search.example.org:9200 --dry-run > body
 @click.option(
     "--several-photos", "several", is_flag=True, help="Documents of several photos each: products."
 )
+@click.option(
+    "--token-field-type",
+    "token_type",
+    type=click.Choice(["rank_features", "sparse_vector"]),
+    default="rank_features",
+    show_default=True,
+    help="How tokens are kept; sparse_vector is Elasticsearch's, from 8.15 on.",
+)
 @click.option("--shards", type=click.IntRange(min=1), help="Number of shards.")
 @click.option("--replicas", type=click.IntRange(min=0), help="Copies of each shard.")
 @click.option("--dry-run", is_flag=True, help="Print the body, make nothing.")
@@ -42,6 +50,7 @@ def command(
     fields: Fields,
     columns: tuple[str, ...],
     several: bool,
+    token_type: str,
     shards: int | None,
     replicas: int | None,
     dry_run: bool,
@@ -52,6 +61,7 @@ def command(
 
     `ingest` makes a missing index itself; this is for other names, types and settings.
     """
+    from ...engines.checks import check_sparse_vector
     from ...mappings import index_body
 
     declared: dict[str, str] = {}
@@ -64,7 +74,11 @@ def command(
             )
         declared[name] = kind
     with destination.open() as engine:
-        body = index_body(engine.info.product, fields, declared, shards, replicas, several)
+        if token_type == "sparse_vector":
+            check_sparse_vector(engine.info)
+        body = index_body(
+            engine.info.product, fields, declared, shards, replicas, several, token_type
+        )
         if not dry_run:
             engine.create(destination.index, body)
         elif engine.exists(destination.index):

@@ -13,7 +13,8 @@ _SHOWN = 36  # characters of the text on each side of the mistake
 
 
 class GrammarError(UsageError):
-    """`problem` says what is wrong at `column` (1-based, in characters) of `text`, and the remedy.
+    """`problem` says what is wrong at `column` (1-based, in characters) of `text`, and the remedy;
+    `pointed` shows it, in two printable lines.
 
     >>> print(GrammarError('dog "red car', 5, "this quote is not closed; close it"))
     this quote is not closed; close it
@@ -22,8 +23,9 @@ class GrammarError(UsageError):
     """
 
     def __init__(self, text: str, column: int, problem: str) -> None:
-        super().__init__(f"{printable(problem)}\n{_pointed(text, column)}")
         self.text, self.column, self.problem = text, column, problem
+        self.pointed = _pointed(text, column)
+        super().__init__(f"{printable(problem)}\n{self.pointed}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return GrammarError, (self.text, self.column, self.problem)
