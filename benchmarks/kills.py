@@ -48,8 +48,10 @@ def main() -> int:
                     bulk_documents=BULK_DOCUMENTS,
                 )
                 runs.append(kill(job, folder / f"{n}.log", dice, engine))
-                shown = runs[-1]._asdict() | {"bound": runs[-1].most}
-                jobs.show(shown | {"found": runs[-1].found._asdict(), "good": good(runs[-1])})
+                found = runs[-1].found
+                lists = {"missing": list(found.missing), "stale": list(found.stale)}
+                shown = runs[-1]._asdict() | {"bound": runs[-1].most, "good": good(runs[-1])}
+                jobs.show(shown | {"found": found._asdict() | lists})
     kills, in_time = sum(len(run.at) for run in runs), sum(run.in_time for run in runs)
     shares = [run.twice / run.most for run in runs]
     print(

@@ -104,13 +104,10 @@ class Main(LazyGroup):
 
 
 def _fail(ctx: click.Context, error: Exception) -> NoReturn:
+    pointed = getattr(error, "pointed", "")  # of a question's text, with the mistake marked
     match error:
-        case StairError(problem=str(problem), pointed=str(pointed)):  # of a question's text
-            note(f"Error: {problem}")
-            click.echo(pointed, err=True)
-            ctx.exit(error.exit_code)
         case StairError():
-            message, code = str(error), error.exit_code
+            message, code = str(error).removesuffix(pointed), error.exit_code
         case ModuleNotFoundError(name="PIL" | "onnxruntime" as name):
             message = f"{name} is not installed: pip install 'stair-search[starter]'"
             code = UsageError.exit_code
@@ -130,6 +127,8 @@ def _fail(ctx: click.Context, error: Exception) -> NoReturn:
                 "--debug shows where it is: please report that"
             )
     note(f"Error: {message}")
+    if pointed:
+        click.echo(pointed, err=True)
     ctx.exit(code)
 
 
