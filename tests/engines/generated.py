@@ -37,7 +37,7 @@ from stair_search.vocabulary import unescape
 from tests.engines.corpus import Corpus
 
 EACH = 14
-TREES = int(os.environ.get("STAIR_TEST_TREES") or 100)
+TREES = int(os.environ.get("STAIR_TEST_TREES") or 15)
 
 
 class Kind:

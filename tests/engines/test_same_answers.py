@@ -1,4 +1,4 @@
-"""The same question has the same answer on SQLite, OpenSearch and Elasticsearch.
+"""The same question has the same answer on SQLite, OpenSearch and Elasticsearch 7, 8 and 9.
 
 Ids and scores agree within 1e-5 of the sum of the parts; scores nearer than that are ties, also
 where the list is cut. Text agrees on one shard without deletions, all else on any number of shards.
@@ -23,6 +23,7 @@ from tests.engines.generated import TEXT, generated
 pytestmark = pytest.mark.engines
 SHARE = 1e-5
 SIZES = (10, 50)
+SPARSE_VECTOR = ("elasticsearch8", "elasticsearch9")
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,21 @@ def filled(
         "sqlite": f"sqlite:{file}",
         "opensearch": engines.url("opensearch"),
         "elasticsearch7": engines.url("elasticsearch7"),
+        "elasticsearch8": engines.url("elasticsearch8"),  # these two with sparse_vector fields
+        "elasticsearch9": engines.url("elasticsearch9"),
     }
     ready: dict[str, tuple[Engine, str]] = {}
     for name, url in urls.items():
         engine = connect(url)
         for shards in (1, 3) if name != "sqlite" else (1,):
             place = f"{index}-{shards}"
-            body = index_body(engine.info.product, columns=COLUMNS, shards=shards, replicas=0)
+            body = index_body(
+                engine.info.product,
+                columns=COLUMNS,
+                shards=shards,
+                replicas=0,
+                token_type="sparse_vector" if name in SPARSE_VECTOR else "rank_features",
+            )
             engine.create(place, body)
             for start in range(0, len(photos.documents), 300):
                 outcomes = engine.bulk(place, photos.documents[start : start + 300])
