@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..engines.parts import nodes
 from ..errors import UsageError
 from ..fields import Fields
 from ..mappings import TEXT_TYPES, TOKEN_TYPES
-from ..queries import BestPhoto, Bool, HasToken, Match, Query, question
+from ..queries import BestPhoto, Bool, HasToken, Match, Query, Tokens, question
 from ..queries.grammar import Asked as Said
 from ..queries.grammar import (
     Grammar,
@@ -27,9 +30,9 @@ from ..queries.grammar import (
     Without,
     Words,
     as_query,
+    can_be_typed,
     parse,
 )
-from ..queries.grammar.parser import MOST_CHARACTERS
 from . import clauses
 from .command import model_option, text_encoder_option, utf8
 from .output import warn
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from ..encoders import Encoder
     from ..engines.base import Engine
     from ..vocabulary import Vocabulary
+
+PHOTO_NAMES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -165,17 +170,16 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         return Question(query, fields, photos)
     said = _with_flags(asked, matches, filters, _parsed(asked, types, photos), encoder.vocabulary)
     names = {name: _whole(name, photos, types) for name in [*types, *_below(photos, types)]}
-    tokens: dict[str, float] = {}
 
     def encode(part: Words | Photo) -> dict[str, float]:
         match part:
             case Words(text):
-                found = _word_tokens(text, encoder)
+                return _word_tokens(text, encoder)
+            case Photo(place) if asked.strict or place == asked.image or _is_photo(place):
+                return _image_tokens(place, encoder)
             case Photo(place):
-                found = _image_tokens(place, encoder)
-        if part.weight > 0:
-            tokens.update(found)
-        return found
+                warn(f"{place}: no such file, so it is taken for words")
+                return _word_tokens(place, encoder)
 
     query = as_query(
         said,
@@ -186,7 +190,8 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         photos=photos,
     )
     _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
-    return Question(query, fields, photos, tokens)
+    scored = [node.asked for node in nodes(query) if isinstance(node, Tokens)]
+    return Question(query, fields, photos, {t: w for asked in scored for t, w in asked})
 
 
 def _parsed(asked: Asked, types: Mapping[str, Mapping[str, Any]], photos: str | None) -> Said:
@@ -194,14 +199,18 @@ def _parsed(asked: Asked, types: Mapping[str, Mapping[str, Any]], photos: str | 
     long for the grammar it is words, as somebody pastes them.
     """
     whole_text = Said((Words(asked.words),) if asked.words else ())
-    if len(asked.words) > MOST_CHARACTERS and not asked.strict:
-        return whole_text
     whole = _below(photos, types) | {name: name for name in types}
+    whole = {name: field for name, field in whole.items() if can_be_typed(name)}
     text = {name for name, field in whole.items() if types[field]["type"] in TEXT_TYPES}
     hidden = {*TOKEN_TYPES, "nested"}
     others = {name for name, field in whole.items() if types[field]["type"] not in hidden}
     grammar = Grammar(text_fields=text, filter_fields=others - text, photos=True)
-    said = parse(asked.words, grammar, strict=asked.strict)
+    try:
+        said = parse(asked.words, grammar, strict=asked.strict)
+    except UsageError:
+        if asked.strict:
+            raise
+        return whole_text
     return said if said.parts else whole_text  # a sign alone asks for something, not for all
 
 
@@ -242,6 +251,17 @@ def _word_tokens(words: str, encoder: Encoder) -> dict[str, float]:
         unknown = [word for word in words.lower().split()[:5] if word not in encoder.vocabulary]
         warn(f"{shown!r} says nothing to the model{_near(unknown, encoder.vocabulary)}")
     return tokens
+
+
+def _is_photo(place: str) -> bool:
+    """Whether what may be a photo's place is meant as one: it is there, or is called like one."""
+    if Path(place).suffix.lower() in PHOTO_NAMES:
+        if "://" in place:
+            raise UsageError(
+                f"{place}: photos to search by are files of this machine: save it first"
+            )
+        return True
+    return "://" not in place and os.path.exists(place)  # noqa: PTH110 - any bytes
 
 
 def _image_tokens(path: str, encoder: Encoder) -> dict[str, float]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
+MOST_VALUES = 65_536  # index.max_terms_count
 
 
 def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
@@ -62,6 +63,10 @@ def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
                 in_text += len(words(text))
             case Terms(field, values) if types.get(field, {}).get("type") in DATE_TYPES:
                 rules += 1 + len(values)  # a span each
+            case Terms(field, values) if len(values) > MOST_VALUES:
+                raise UsageError(
+                    f"{len(values):,} values of {field!r} at once: engines take {MOST_VALUES:,}"
+                )
             case Bool() | Constant():
                 pass
             case _:
@@ -97,7 +102,7 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
                     kind = types[field]["type"]
                     raise UsageError(f"field {field!r} is {kind}, and places are a geo_point")
             case Boosted(_, FieldValue() | Decay() as by) if by.field in types:
-                _check_factor(by, types[by.field]["type"])
+                _check_factor(by, types[by.field])
             case Match(field) if field in types and types[field]["type"] not in TEXT_TYPES:
                 raise UsageError(
                     f"index {index!r}: field {field!r} is {types[field]['type']}, not text: ask "
@@ -144,7 +149,8 @@ def _check_rule(node: Query, mapping: Mapping[str, Any]) -> None:
             bounds(kind, node)
 
 
-def _check_factor(by: FieldValue | Decay, kind: str) -> None:
+def _check_factor(by: FieldValue | Decay, mapping: Mapping[str, Any]) -> None:
+    kind = mapping["type"]
     numbers = kind in WHOLE_TYPES | FLOAT_TYPES
     match by:
         case FieldValue(field) if not numbers:
@@ -152,7 +158,10 @@ def _check_factor(by: FieldValue | Decay, kind: str) -> None:
         case Decay(field, origin) if isinstance(origin, str):
             if kind not in DATE_TYPES:
                 raise UsageError(f"field {field!r} is {kind}, and the origin {origin!r} a date's")
-            bounds(kind, Range(field, gte=origin))
+            if by.scale < 1:
+                raise UsageError(f"scale of {field!r} is in milliseconds, one at least")
+            if "format" not in mapping:
+                bounds(kind, Range(field, gte=origin))
         case Decay(field) if not numbers:
             raise UsageError(f"field {field!r} is {kind}; its origin is to be a date as text")
 

@@ -55,19 +55,20 @@ def _span(text: str, found: re.Match[str]) -> tuple[int, int]:
     except ValueError:
         raise ValueError(f"{text!r} is no date of the calendar") from None
     return (
-        _milliseconds(first - east) + (millisecond or 0),
-        _milliseconds(last - east) + (999 if millisecond is None else millisecond),
+        _milliseconds(first) - east + (millisecond or 0),
+        _milliseconds(last) - east + (999 if millisecond is None else millisecond),
     )
 
 
-def _offset(zone: str) -> timedelta:
+def _offset(zone: str) -> int:
+    """Milliseconds east of Greenwich."""
     if zone == "Z":
-        return timedelta()
+        return 0
     digits = zone[1:].replace(":", "")
     hours, minutes = int(digits[:2]), int(digits[2:] or 0)
     if hours > 18 or minutes > 59:
         raise ValueError(zone)
-    east = timedelta(hours=hours, minutes=minutes)
+    east = (hours * 60 + minutes) * 60_000
     return east if zone[0] == "+" else -east
 
 

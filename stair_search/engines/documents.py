@@ -41,6 +41,8 @@ def check_id(id: str) -> None:
     """Raises ValueError for what no document can have as its id."""
     if not id:
         raise ValueError("the id is empty")
+    if "\0" in id:
+        raise ValueError(f"the id holds a NUL byte: {id[:40]!r}")
     length = len(_utf8("id", id))
     if length > LONGEST_ID:
         raise ValueError(f"the id is {length} bytes long, {LONGEST_ID} is the most: {id[:40]}…")

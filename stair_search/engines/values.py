@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from stair_search.engines import dates, points
 from stair_search.errors import UsageError
 from stair_search.mappings import DATE_TYPES, FLOAT_TYPES, STRING_TYPES, WHOLE_TYPES
 from stair_search.queries import Range
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 _RANGES = {
     "byte": (-(2**7), 2**7 - 1),
@@ -119,9 +122,11 @@ def _float(kind: str, value: Any) -> float:
 
 
 def _number(value: Any) -> float:
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise ValueError(f"{value!r} is not a number")  # Python reads more than engines do: 1_000
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a number") from None
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a finite number")
@@ -130,7 +135,9 @@ def _number(value: Any) -> float:
 
 def _whole(value: Any) -> int:
     """Java's way: what is behind the point is cut off."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise ValueError(f"{value!r} is not a number")
     try:
         return int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return int(_number(value))

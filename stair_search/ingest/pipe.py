@@ -54,9 +54,10 @@ class Background(Generic[T]):
                 self._hungry = True
                 self._changed.wait_for(lambda: self._items or self._end, timeout)
                 self._hungry = False
+        end = self._end  # before the look at the items: the last may come in between
         if not self._items:
-            if self._end:
-                raise self._end
+            if end:
+                raise end
             return None
         item = self._items.popleft()
         if self._full and len(self._items) <= self._room // 2:

@@ -224,14 +224,23 @@ def _some(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
     """
     some: list[Photo] = []
     since = 0.0
-    for photo in photos:
-        since = since if some else time.monotonic()
-        some.append(photo)
-        if len(some) >= AT_ONCE or time.monotonic() - since > QUICKLY:
+    error: Exception | None = None
+    found = iter(photos)
+    while True:
+        try:
+            photo = next(found, None)
+        except Exception as raised:  # what was found before it counts
+            photo, error = None, raised
+        if photo is not None:
+            since = since if some else time.monotonic()
+            some.append(photo)
+        if some and (photo is None or len(some) >= AT_ONCE or time.monotonic() - since > QUICKLY):
             yield some
             some = []
-    if some:
-        yield some
+        if error:
+            raise error
+        if photo is None:
+            return
 
 
 def _routed_anew(before: str | None, now: str | None) -> str:

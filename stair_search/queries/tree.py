@@ -26,6 +26,7 @@ from stair_search.errors import UsageError
 Value = str | int | float
 
 MOST_VALUE = 1e30
+_LEAST, _MOST = 1.1754944e-38, 3.4028234e38  # of float32, which engines compute with
 _MODIFIERS: dict[str, Callable[[float], float]] = {
     "none": lambda x: x,
     "sqrt": math.sqrt,
@@ -74,7 +75,7 @@ class Tokens(Node):
 
     def __post_init__(self) -> None:
         for token, weight in self.weights:
-            if not math.isfinite(weight) or weight == 0:
+            if not _LEAST <= abs(weight) <= _MOST:
                 raise UsageError(
                     f"weight of token {token!r} must be a finite number other than 0, not {weight}"
                 )
@@ -104,7 +105,8 @@ class Tokens(Node):
         sums = dict(self.weights)
         for token, weight in other.weights:
             sums[token] = sums.get(token, 0.0) + weight
-        left = tuple((token, weight) for token, weight in sums.items() if weight)
+        rounding = 1e-6 * max((abs(w) for _, w in (*self.weights, *other.weights)), default=0)
+        left = tuple((token, w) for token, w in sums.items() if abs(w) > rounding)
         return replace(self, weights=left)
 
     def __mul__(self, factor: float) -> Tokens:
@@ -236,13 +238,20 @@ class GeoBox(Node):
     def __post_init__(self) -> None:
         _on_earth(self.north, self.west)
         _on_earth(self.south, self.east)
-        if self.south > self.north:
-            raise UsageError(f"box of {self.field}: its south, {self.south}, is above its north")
+        if self.south >= self.north:
+            raise UsageError(
+                f"box of {self.field}: its south, {self.south}, is not below its north"
+            )
+        if self.west == self.east:
+            raise UsageError(f"box of {self.field}: its west is its east, {self.west}")
 
 
 @dataclass(frozen=True, slots=True)
 class Exists(Node):
-    """Documents with any value in the field. Not scored."""
+    """Documents with any value in the field. Not scored.
+
+    A text without a single word counts for clusters, for the embedded engine it does not.
+    """
 
     field: str
 
@@ -321,6 +330,8 @@ class FieldValue:
 
     def __post_init__(self) -> None:
         _positive(f"factor of {self.field}", self.factor)
+        if self.factor > 1e6:
+            raise UsageError(f"factor of {self.field} is at most a million, not {self.factor}")
         if not 0 <= self.missing <= MOST_VALUE:
             raise UsageError(f"{self.field} where it is missing cannot be {self.missing}")
         if self.modifier not in _MODIFIERS:
@@ -424,8 +435,8 @@ value='2'),), minimum=1)
 
 
 def any_of(*queries: Query) -> Bool:
-    """What at least one of them matches; the scores of those that match add."""
-    should: list[Query] = []
+    """What at least one of them matches, of none nothing; the scores of those that match add."""
+    should: list[Query] = [] if queries else [Ids(())]
     for query in queries:
         match query:
             case Bool((), inner, (), (), 1) if inner:
@@ -442,6 +453,8 @@ def none_of(*queries: Query) -> Bool:
 
 def at_least(minimum: int, *queries: Query) -> Bool:
     """What so many of them match; the scores of those that match add."""
+    if not queries:
+        raise UsageError(f"at least {minimum} of nothing cannot be asked for")
     return Bool(should=queries, minimum=minimum)
 
 
@@ -473,7 +486,7 @@ def boosted(query: Query, factor: float) -> Query:
             return replace(query, score=score * float(factor))
         case BestPhoto(inner) | Boosted(inner):
             return replace(query, query=boosted(inner, factor))
-        case Bool(must, should):
+        case Bool(must, should) if _scores(query):
             return replace(
                 query, must=_all_boosted(must, factor), should=_all_boosted(should, factor)
             )
@@ -483,12 +496,22 @@ def boosted(query: Query, factor: float) -> Query:
 
 
 def _all_boosted(queries: tuple[Query, ...], factor: float) -> tuple[Query, ...]:
-    scored = (Tokens, Match, Constant, BestPhoto, Boosted, Bool)
-    return tuple(boosted(one, factor) if isinstance(one, scored) else one for one in queries)
+    return tuple(boosted(one, factor) if _scores(one) else one for one in queries)
+
+
+def _scores(query: Query) -> bool:
+    match query:
+        case Tokens() | Match() | Constant():
+            return True
+        case BestPhoto(inner) | Boosted(inner):
+            return _scores(inner)
+        case Bool(must, should):
+            return any(map(_scores, (*must, *should)))
+    return False
 
 
 def _positive(what: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
+    if not _LEAST <= value <= _MOST:
         raise UsageError(f"{what} must be a positive finite number, not {value}")
 
 

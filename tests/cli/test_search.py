@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stair_search.engines import Document, connect
+
 from .conftest import Cli, fill
 
 
@@ -70,6 +72,9 @@ def test_rules(cli: Cli, collection: list[str]) -> None:
         ("caption:(couch OR nothing)^2 + caption:zebra", ["cat"]),
         ("caption:(dog AND sand)", ["beach"]),
         ("dog - dog", []),
+        ("dog without:person without:person:9", ["beach"]),
+        ("tour ./deutschland dog", ["beach", "people"]),
+        ("dog " + "- a " * 300, ["beach", "people"]),
         ("0.5:dog + 3:bus", ["bus", "beach", "people"]),
         ("3:dog + 0.1:bus", ["beach", "people", "bus"]),
         ("dog 16:9 foo:bar (", ["beach", "people"]),
@@ -86,6 +91,19 @@ def test_a_photo_within_a_question(cli: Cli, sqlite: list[str]) -> None:
     missing = cli("search", "dog ./nowhere.jpg", *sqlite)
     assert (missing.exit_code, missing.stdout) == (2, "")
     assert "./nowhere.jpg: no such file" in missing.stderr
+    there = cli("search", "https://example.org/a.jpg", *sqlite)
+    assert there.exit_code == 2 and "save it first" in there.stderr
+
+
+def test_a_field_that_cannot_be_typed_hinders_no_question(
+    cli: Cli, sqlite: list[str], tmp_path: Path
+) -> None:
+    engine = connect(sqlite[1])
+    odd = {"@timestamp": "a", "2x": "b", "filter": "c"}
+    assert engine.bulk("photos", [Document("odd", odd)])[0].ok
+    engine.close()
+    assert ids(cli, "dog filter:licence=cc0", *sqlite) == ["beach"]
+    assert ids(cli, "--filter", "@timestamp=a", *sqlite) == ["odd"]
 
 
 def test_a_strict_question_points_at_its_mistake(cli: Cli, sqlite: list[str]) -> None:

@@ -18,7 +18,9 @@ from stair_search.queries import (
     Ids,
     Match,
     Query,
+    Range,
     Term,
+    Terms,
     Tokens,
     question,
 )
@@ -154,3 +156,30 @@ def test_only_parts_that_may_miss_are_named() -> None:
     assert text.count("_name") == 2
     assert "_name" not in json.dumps(search_body(question({"dog": 1.0}, model="m"), 10))
     assert "_name" not in json.dumps(search_body(Bool(should=(inner,)), 10, why=False))
+
+
+def test_dates_are_sent_as_they_are_meant() -> None:
+    day = {"gte": 1_795_305_600_000, "lte": 1_795_391_999_999, "format": "epoch_millis"}
+    usual = Target(types={"taken": {"type": "date"}})
+    assert compiled(Constant(Term("taken", "2026-11-22")), usual) == {
+        "constant_score": {"filter": {"range": {"taken": day}}, "boost": 1.0}
+    }
+    # what it means in a format of its own is the engine's to say
+    own = Target(types={"taken": {"type": "date", "format": "basic_date"}})
+    assert compiled(Range("taken", gte="20261122"), own) == {
+        "bool": {"filter": [{"range": {"taken": {"gte": "20261122"}}}]}
+    }
+    assert compiled(Terms("taken", ()), usual) == {"bool": {"filter": [{"match_none": {}}]}}
+
+
+def test_a_least_weight_that_is_a_whole_number() -> None:
+    (_, least) = compiled(HasToken("dog", "m", 1))["bool"]["filter"][0]["bool"]["filter"]
+    assert least["function_score"]["min_score"] == 1
+
+
+def test_tokens_in_a_sparse_vector() -> None:
+    target = Target(types={"stair": {"type": "sparse_vector"}})
+    asked = {"field": "stair", "query_vector": {"dog": 1.5, "__": 0.5}, "prune": False}
+    tokens = Tokens.of({"dog": 1.5, ".": 0.5, "cat": -1.0}, "m")
+    assert compiled(tokens, target)["bool"]["should"] == [{"sparse_vector": asked}]
+    assert compiled(Tokens.of({"cat": -1.0}, "m"), target) == {"match_none": {}}

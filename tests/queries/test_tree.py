@@ -18,6 +18,7 @@ from stair_search.queries import (
     GeoBox,
     GeoDistance,
     HasToken,
+    Ids,
     Match,
     Query,
     Range,
@@ -81,7 +82,17 @@ def test_operators() -> None:
         at_least(3, a, b)
 
 
+def test_any_of_nothing_is_nothing() -> None:
+    assert any_of() == Bool(should=(Ids(()),))
+
+
+def test_what_rounding_leaves_of_a_token_is_not_asked_for() -> None:
+    a, b, c = (Tokens.of({"dog": weight}, "m") for weight in (0.1, 0.2, 0.3))
+    assert (a + b - c).weights == ()
+
+
 def test_a_factor_goes_to_what_scores() -> None:
+    assert 2 * (DOG | BestPhoto(Term("a", "1"))) == (2 * DOG) | BestPhoto(Term("a", "1"))
     tree = (DOG | Match("caption", "dog", 2.0)) & Term("a", "1") & Constant(All(), 0.5)
     twice = 2 * Boosted(BestPhoto(tree), FieldValue("likes"))
     assert twice == Boosted(
@@ -110,7 +121,12 @@ def test_a_factor_goes_to_what_scores() -> None:
         (lambda: Range("a", gt=float("nan")), "no finite number"),
         (lambda: GeoDistance("a", 91, 0, 1), "no latitude"),
         (lambda: GeoDistance("a", 0, 0, -1), "positive finite"),
-        (lambda: GeoBox("a", 0, 0, 1, 1), "above its north"),
+        (lambda: GeoBox("a", 0, 0, 1, 1), "is not below its north"),
+        (lambda: GeoBox("a", 1, 5, 0, 5), "its west is its east"),
+        (lambda: Match("a", "b", 1e39), "positive finite"),
+        (lambda: 1e30 * Tokens.of({"dog": 1e9}, "m"), "finite number other than 0"),
+        (lambda: at_least(1), "at least 1 of nothing"),
+        (lambda: FieldValue("a", 1e7), "at most a million"),
         (lambda: FieldValue("a", missing=-1), "cannot be -1"),
         (lambda: FieldValue("a", modifier="cubed"), "no modifier: none, sqrt"),  # type: ignore[arg-type]
         (lambda: Decay("a", 0, 1, decay=1), "between 0 and 1"),

@@ -28,6 +28,7 @@ from stair_search.engines.embedded.database import Damaged, Database
 from stair_search.engines.embedded.evaluate import Evaluation, photo_at
 from stair_search.engines.embedded.writing import Writer
 from stair_search.engines.lucene.compile import search_body
+from stair_search.engines.lucene.target import Target
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import token_fields, types_of
@@ -121,8 +122,11 @@ class SqliteEngine:
         self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
     ) -> dict[str, Any]:
         """The body that an OpenSearch cluster takes for the same search."""
-        hidden = self._token_fields(index) if index else None
-        return search_body(query, size, why=why, hidden=hidden)
+        if index is None:
+            return search_body(query, size, why=why)
+        with self._reading(index) as (_, found):
+            target = Target(types=types_of(found.mapping["properties"]))
+            return search_body(query, size, why=why, hidden=found.token_fields, target=target)
 
     def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
         began = time.perf_counter()
@@ -214,10 +218,6 @@ class SqliteEngine:
 
     def close(self) -> None:
         self._database.close()
-
-    def _token_fields(self, index: str) -> set[str]:
-        with self._reading(index) as (_, found):
-            return found.token_fields
 
     @contextmanager
     def _reading(self, index: str) -> Iterator[tuple[sqlite3.Connection, _Index]]:

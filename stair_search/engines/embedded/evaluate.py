@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stair_search.engines import points
+from stair_search.engines import dates, points
 from stair_search.engines.embedded import bm25, postings
 from stair_search.engines.embedded.analysis import ALL, EVERY, LENGTHS
 from stair_search.engines.embedded.database import Damaged
@@ -154,8 +154,7 @@ class Evaluation:
             case Term(field, value):
                 return self._unscored(self._term(field, value))
             case Terms(field, values):
-                each = [self._term(field, value) for value in values]
-                return self._unscored(np.any(each, axis=0) if each else self._none)
+                return self._unscored(self._terms(field, values))
             case Range(field):
                 return self._unscored(self._within(field, bounds(self._kind(field), query)))
             case Exists(field):
@@ -264,6 +263,14 @@ class Evaluation:
             matched[self._read(field, [term]).get(term, NOBODY).numbers] = True
         return matched
 
+    def _terms(self, field: str, values: Sequence[str]) -> NDArray[np.bool_]:
+        kind = self._kind(field)
+        if kind in DATE_TYPES:
+            each = [self._term(field, value) for value in values]
+            return np.logical_or.reduce(each) if each else np.zeros(self._size, bool)
+        wanted = [wanted_term(field, kind, value) for value in values]
+        return self._holding(self._read(field, [w for w in wanted if w != LENGTHS]).values())
+
     def _within(self, field: str, wanted: tuple[Bound | None, Bound | None]) -> NDArray[np.bool_]:
         kind, (least, greatest) = self._kind(field), wanted
 
@@ -286,10 +293,12 @@ class Evaluation:
             case GeoDistance(_, lat, lon, metres):
                 within = points.metres(lat, lon, lats, lons) <= metres
             case GeoBox(_, north, west, south, east):
+                west = -180 if west == 180 else west  # as Lucene has it: there is no point at 180
+                crosses = west > east
                 west, east = points.kept(west, 360, up=True), points.kept(east, 360)
                 between = (lons >= west) & (lons <= east)
                 over = (lons >= west) | (lons <= east)
-                within = between if query.west <= query.east else over
+                within = over if crosses else between
                 within &= (lats >= points.kept(south, 180, up=True)) & (
                     lats <= points.kept(north, 180)
                 )
@@ -314,11 +323,10 @@ class Evaluation:
                 kept = replace(by, factor=float(np.float32(by.factor)))
                 return np.array([kept.of(v if v < np.inf else None) for v in least.tolist()])
             case Decay(field, origin):
-                at = bounds(self._kind(field), Range(field, gte=origin))[0]
+                start = float(origin) if not isinstance(origin, str) else dates.span(origin)[0]
                 nearest = np.full(self._size, np.inf)
                 for value, held in self._numbers(field):
-                    distance = abs(value - at[0]) if at else 0.0
-                    nearest[held] = np.minimum(nearest[held], distance)
+                    nearest[held] = np.minimum(nearest[held], abs(value - start))
                 return np.array([by.of(d if d < np.inf else 0.0) for d in nearest.tolist()])
 
     def _numbers(self, field: str) -> Iterator[tuple[float, NDArray[np.int64]]]:
@@ -407,10 +415,6 @@ class Evaluation:
 
     def _unscored(self, matched: NDArray[np.bool_]) -> Found:
         return Found(matched, np.zeros(self._size, np.float32))
-
-    @property
-    def _none(self) -> NDArray[np.bool_]:
-        return np.zeros(self._size, bool)
 
     def _read(self, field: str, terms: list[str] | None) -> dict[str, Holders]:
         held = postings.read(self._db, self._owner, field, terms)

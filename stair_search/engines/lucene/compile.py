@@ -6,7 +6,6 @@ Plain dicts in, plain dicts out; nothing is sent.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,7 @@ import numpy as np
 from stair_search.engines.lucene.target import ANY, Target
 from stair_search.engines.parts import nodes, outside
 from stair_search.engines.values import bounds
-from stair_search.errors import UsageError
 from stair_search.fields import model_field
-from stair_search.mappings import DATE_TYPES, FLOAT_TYPES
 from stair_search.queries import (
     All,
     BestPhoto,
@@ -166,17 +163,18 @@ class _Compiler:
     def unscored(self, query: Query) -> Body:
         """A clause in `filter` or `must_not`, where only the match counts."""
         match query:
-            case HasToken(token, _, None, field):
-                return {"bool": {"filter": [_of_model(query), *self._held(field, [(token, 1.0)])]}}
-            case HasToken(token, _, float(minimum), field):
-                # min_score holds in filters too, where nothing is scored
+            case HasToken(token, _, minimum, field):
                 (held,) = self._held(field, [(token, 1.0)])
+                if minimum is None:
+                    return {"bool": {"filter": [_of_model(query), held]}}
+                # min_score holds in filters too, where nothing is scored
                 least = {"query": held, "min_score": number(minimum)}
                 return {"bool": {"filter": [_of_model(query), {"function_score": least}]}}
-            case Term(field, value) if self._target.kind(field) in DATE_TYPES:
+            case Term(field, value) if self._target.is_date(field):
                 return self.unscored(Range(field, gte=value, lte=value))
-            case Terms(field, values) if self._target.kind(field) in DATE_TYPES:
-                return self.unscored(Bool(should=tuple(Term(field, value) for value in values)))
+            case Terms(field, values) if self._target.is_date(field):
+                each = tuple(Term(field, value) for value in values)
+                return self.unscored(Bool(should=each)) if each else {"match_none": {}}
             case Term(field, value):
                 return {"term": {field: value}}
             case Terms(field, values):
@@ -206,7 +204,7 @@ class _Compiler:
             case BestPhoto(inner, path):
                 nested = {"path": path, "query": self.unscored(inner), "score_mode": "none"}
                 return {"nested": nested}
-            case _:
+            case Tokens() | Match():
                 return self.scored(query)
 
     def _held(self, field: str, tokens: Sequence[tuple[str, float]]) -> list[Body]:
@@ -235,12 +233,11 @@ class _Compiler:
 
     def _bounds(self, query: Range) -> Body:
         """Of dates as `Range` means them: to an engine "2026-11" ends with November the 1st."""
-        if self._target.kind(query.field) in DATE_TYPES:
-            with suppress(UsageError):  # of a format of the field's own, which the engine knows
-                wanted = bounds("date", query)
-                names = [name for name in ("gte", "gt", "lte", "lt") if name in query.bounds]
-                values = [bound[0] for bound in wanted if bound]
-                return {**dict(zip(names, values, strict=True)), "format": "epoch_millis"}
+        if self._target.is_date(query.field):
+            wanted = bounds("date", query)
+            names = [name for name in ("gte", "gt", "lte", "lt") if name in query.bounds]
+            values = [bound[0] for bound in wanted if bound]
+            return {**dict(zip(names, values, strict=True)), "format": "epoch_millis"}
         return dict(query.bounds)
 
     def _functions(self, by: FieldValue | Decay | When) -> list[Body]:
@@ -259,7 +256,8 @@ class _Compiler:
                 return [{curve: {field: decaying}}]
             case FieldValue(field, factor, modifier):
                 # an engine refuses a bound that the field's type cannot have
-                most = {"lte": MOST_VALUE} if self._target.kind(field) in FLOAT_TYPES else {}
+                large = self._target.kind(field) in ("float", "double")
+                most = {"lte": MOST_VALUE} if large else {}
                 sound = {
                     "bool": {
                         "filter": [{"range": {field: {"gte": 0, **most}}}],

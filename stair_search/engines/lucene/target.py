@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from stair_search.engines.lucene import similarity
+from stair_search.mappings import DATE_TYPES
 
 
 class Target(NamedTuple):
@@ -22,6 +23,11 @@ class Target(NamedTuple):
     def kind(self, field: str) -> str | None:
         """The type of a field."""
         return self.types.get(field, {}).get("type")
+
+    def is_date(self, field: str) -> bool:
+        """Whether it is a date in the usual format; of one of its own the engine knows more."""
+        mapping = self.types.get(field, {})
+        return mapping.get("type") in DATE_TYPES and "format" not in mapping
 
     def divisor(self, field: str) -> float:
         """What the scores of a text field are too large by."""

@@ -20,3 +20,4 @@ from stair_search.queries.grammar.meaning import as_query as as_query
 from stair_search.queries.grammar.mistakes import GrammarError as GrammarError
 from stair_search.queries.grammar.parser import parse as parse
 from stair_search.queries.grammar.rules import Grammar as Grammar
+from stair_search.queries.grammar.rules import can_be_typed as can_be_typed

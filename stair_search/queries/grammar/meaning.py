@@ -45,10 +45,12 @@ def as_query(
         match part:
             case Text(name, texts, every, boost):
                 match.append(Match(names.get(name, name), " ".join(texts), boost, every))
-            case Require(token, minimum):
-                require[token.lower()] = minimum
+            case Require(token, minimum):  # of two rules on a token the stricter one
+                require[token.lower()] = max(minimum or 0, require.get(token.lower()) or 0) or None
             case Without(token, minimum):
-                without[token.lower()] = minimum
+                before = without.get(token.lower(), minimum)
+                loose = minimum is None or before is None
+                without[token.lower()] = None if loose else min(minimum or 0, before or 0)
             case Where(name, "=", value):
                 rules.append(Term(names.get(name, name), value))
             case Where(name, "!=", value):
@@ -89,5 +91,5 @@ def _tokens(
         return words, image
     both = {token: words.get(token, 0.0) + image.get(token, 0.0) for token in {**words, **image}}
     left = {token: weight - away.get(token, 0.0) for token, weight in both.items()}
-    left = {token: weight for token, weight in left.items() if weight > 0}
+    left = {token: weight for token, weight in left.items() if weight > 1e-6 * both[token]}
     return (left, {}) if words else ({}, left)

@@ -12,6 +12,15 @@ from stair_search.queries.grammar.asked import NAME
 KEYWORDS = frozenset({"without", "require", "filter", "photo"})
 
 
+def can_be_typed(name: str) -> bool:
+    """Whether a text can name a field so.
+
+    >>> can_be_typed("caption"), can_be_typed("@timestamp"), can_be_typed("Filter")
+    (True, False, False)
+    """
+    return bool(re.fullmatch(NAME, name)) and name.lower() not in KEYWORDS
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What a text may ask for: fields by their public names, and photos by path or address.
