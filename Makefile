@@ -32,8 +32,8 @@ demo: $(VENV)/.installed-demo ## a first look: real photos, a few questions, hit
 	$(BIN)/stair-search demo $(if $(PHOTOS),'$(PHOTOS)')
 
 .PHONY: check
-check: $(VENV)/.installed-test lint types package ## lint, types, fast tests, the wheel from the sdist; no engine, no torch
-	$(BIN)/python -m pytest -q -m "$(FAST)"
+check: $(VENV)/.installed-test lint types ## lint, types, fast tests on every core; no engine, no torch
+	$(BIN)/python -m pytest -q -n auto -m "$(FAST)"
 
 .PHONY: test
 test: $(VENV)/.installed-all lint types package ## everything, engines included; the first time installs torch

@@ -41,6 +41,7 @@ def test_an_empty_folder(cli: Cli, tmp_path: Path) -> None:
     assert result.stdout.startswith("0 photos")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such rights")
 def test_an_unreadable_folder(cli: Cli, tmp_path: Path, photo: Path) -> None:
     closed = tmp_path / "photos" / "closed"

@@ -73,6 +73,7 @@ def test_photos_of_packages(cli: Cli, tmp_path: Path) -> None:
     assert made.stat().st_size < 3_000_000
 
 
+@pytest.mark.slow
 def test_photos_of_ones_own(cli: Cli, package_photos: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()

@@ -13,6 +13,8 @@ from stair_search.vocabulary import Vocabulary
 from ..evaluation.dense import TinyDense
 from .conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pairs(package_photos: list[Path], tmp_path: Path) -> Path:

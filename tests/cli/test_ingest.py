@@ -151,6 +151,7 @@ def test_jobs_are_listed_with_their_last_run(cli: Cli, folder: Path, tmp_path: P
     assert row.startswith(f"{began.astimezone():%Y-%m-%d %H:%M}  with failures  3")
 
 
+@pytest.mark.slow
 def test_a_table_shows_the_first_of_many_that_are_missing(
     cli: Cli, package_photos: list[Path], tmp_path: Path
 ) -> None:
@@ -255,6 +256,7 @@ def test_one_folder_by_two_names_is_one_job(cli: Cli, folder: Path, tmp_path: Pa
     assert (again["job"], again["indexed"]) == (first["job"], 0)
 
 
+@pytest.mark.slow
 def test_a_service_that_is_stopped_keeps_what_is_encoded(
     package_photos: list[Path], tmp_path: Path
 ) -> None:

@@ -24,6 +24,7 @@ def test_results_go_to_stdout_and_notes_to_stderr(shell: Shell, sqlite: list[str
     assert done.stderr.startswith("Warning: ")
 
 
+@pytest.mark.slow
 def test_errors_are_a_line_and_a_traceback_comes_only_when_asked(
     shell: Shell, sqlite: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_completion_scripts(shell: Shell, name: str, tmp_path: Path) -> None:
         subprocess.run([name, "-n", str(script)], check=True)
 
 
+@pytest.mark.slow
 def test_completion_knows_commands_and_options() -> None:
     def completed(*words: str) -> list[str]:
         environment = {

@@ -299,6 +299,7 @@ def test_the_embedded_engine_imports_no_client(tmp_path: Path) -> None:
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 def test_a_failure_prints_nothing_by_itself() -> None:
     code = (
         "from stair_search.engines import connect\n"

@@ -162,6 +162,7 @@ def make(folder: str, name: str, files: int, together: Barrier) -> None:
         connect(f"sqlite:{folder}/{i}.db").create(name, index_body("sqlite"))
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_file(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     together = context.Barrier(4, timeout=20)

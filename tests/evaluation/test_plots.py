@@ -45,6 +45,7 @@ def test_lambdas_are_two_panels(tmp_path: Path) -> None:
         plots.lambdas([{**LAMBDAS[0], "lambda": 0}], tmp_path / "lambda.svg")
 
 
+@pytest.mark.slow
 def test_clouds_draw_the_stronger_token_larger(tmp_path: Path, package_photos: list[Path]) -> None:
     tokens = {"dog": 2.0, "$5": 1.0, **{f"word{i}": 0.5 for i in range(30)}}
     one = {"caption": "a dog & $1 or $2", "tokens": tokens, "photo": str(package_photos[0])}

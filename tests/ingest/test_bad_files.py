@@ -94,6 +94,7 @@ def test_odd_photos_go_in(name: str, tmp_path: Path) -> None:
     assert (done.width, done.height) == size
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_spoiled_files_and_what_is_printed() -> None:
     """300 spoiled files of each format, and all bad ones, in a process whose stderr is seen."""

@@ -36,6 +36,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_each_costs_itself_alone(
     tmp_path: Path, package_photos: list[Path], make_job: MakeJob, engine_url: str, index_name: str

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.house.light import without_the_heavy
 from tests.ingest.conftest import MakeJob
 
 SCRIPT = """
 from pathlib import Path
+
+import pytest
 from stair_search.engines import connect
 from stair_search.errors import UsageError
 from stair_search.ingest import jobs, retry, verify
@@ -23,6 +27,7 @@ except UsageError as error:
 """
 
 
+@pytest.mark.slow
 def test_past_jobs_without_pillow(photos: Path, make_job: MakeJob, tmp_path: Path) -> None:
     job = make_job(photos, folder=tmp_path / "jobs" / "one")
     job()

@@ -266,6 +266,7 @@ print(rows, (most() - before) // 1024)
 """
 
 
+@pytest.mark.slow
 def test_a_large_row_group_is_not_held_in_memory(tmp_path: Path) -> None:
     file, size = tmp_path / "a.parquet", 100_000
     schema = pa.schema({"image": pa.binary()})

@@ -447,6 +447,7 @@ class TestRetryAndVerify:
         found = verify(job.settings.home, engine)
         assert (found.expected, found.present, len(found.stale)) == (6, 6, 6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("documents", [0, 40_000])
     def test_ids_are_not_held_in_memory(self, tmp_path: Path, documents: int) -> None:
         """All are missing, or all are there and another's."""

@@ -231,6 +231,7 @@ def test_a_compressed_one_is_refused_with_the_remedy(tmp_path: Path) -> None:
         found(tmp_path / "a.tar.gz")
 
 
+@pytest.mark.slow
 def test_members_are_not_kept_in_memory(tmp_path: Path) -> None:
     shard = packed(tmp_path / "many.tar", {f"{n:06}.jpg": b"x" for n in range(12_000)})
     import tracemalloc

@@ -144,6 +144,7 @@ def test_odd_keys_are_keys(bucket: Bucket, photos: Path) -> None:
         assert content is not None and content.data == data
 
 
+@pytest.mark.slow
 def test_a_listing_comes_in_pages(bucket: Bucket, gcs: GCS) -> None:
     for n in range(2500):
         bucket.put_in(f"many/{n:05}.jpg", b"x" * 10)
@@ -219,6 +220,7 @@ def parquet(rows: list[dict[str, Any]]) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_parquet_files(bucket: Bucket, photos: Path, make_job: MakeJob) -> None:
     bucket.fill(photos)
     jpegs = [(photos / f"{n}.jpg").read_bytes() for n in range(3)]

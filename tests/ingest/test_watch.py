@@ -70,6 +70,7 @@ def job(tmp_path: Path, make_job: MakeJob) -> Job:
     return make_job(tmp_path / "many", bulk_documents=4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", ["find", "read", "decode", "encode", "bulk", "ledger"])
 def test_the_stage_that_is_slowed_is_named(
     job: Job, slow: str, monkeypatch: pytest.MonkeyPatch, server: Server, tmp_path: Path
@@ -169,6 +170,7 @@ def test_counting(photos: Path) -> None:
     assert counted(photos / "a.tar") is None
 
 
+@pytest.mark.slow
 def test_prometheus_reads_it_while_it_runs(job: Job) -> None:
     job.encoder = ColourEncoder(seconds=0.05)
     read: list[str] = []

@@ -77,6 +77,7 @@ def test_some_are_never_read(ip: str) -> None:
         check_ip(ip, PRIVATE)
 
 
+@pytest.mark.slow
 def test_stricter_than_python_everywhere() -> None:
     """What Python calls not global is refused; the table may only add to it."""
     blocks = [

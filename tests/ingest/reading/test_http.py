@@ -178,6 +178,7 @@ def test_what_does_not_pass_is_asked_for_once(status: int, server: Server) -> No
     assert len(server.requests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", ["1", lambda: formatdate(time.time() + 2, usegmt=True)])
 def test_retry_after_is_waited_for(after: str | Callable[[], str], server: Server) -> None:
     text = after if isinstance(after, str) else after()
