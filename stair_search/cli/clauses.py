@@ -6,7 +6,7 @@ import math
 from collections.abc import Container
 
 from ..errors import UsageError
-from ..queries import Match
+from ..queries import Facet, Match
 
 
 def without(text: str, vocabulary: Container[str]) -> tuple[str, float | None]:
@@ -50,6 +50,18 @@ def match(text: str) -> Match:
     if not (math.isfinite(boost) and boost > 0):
         raise UsageError(f"--match {text}: the boost must be above 0 and finite")
     return Match(field.strip(), left, boost)
+
+
+def facet(text: str) -> Facet:
+    """`FIELD` or `FIELD:N`.
+
+    >>> facet("stair_tokens:20"), facet("licence")
+    (Facet(field='stair_tokens', size=20), Facet(field='licence', size=10))
+    """
+    field, colon, size = text.partition(":")
+    if not field.strip() or (colon and not size.isdecimal()):
+        raise UsageError(f"--facet {text}: it is FIELD or FIELD:N, like stair_tokens:20")
+    return Facet(field.strip(), int(size)) if colon else Facet(field.strip())
 
 
 def value(text: str) -> tuple[str, str]:

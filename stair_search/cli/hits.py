@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..fields import Fields
@@ -15,32 +16,36 @@ if TYPE_CHECKING:
 
 INDENT = "    "
 STRONGEST = 6
+_NOT_ALWAYS = ("photo", "highlights")
 WEAK = 0.1  # of the strongest reason
 
 
 def as_dict(found: Hits) -> dict[str, Any]:
     """The contract's shape of a search."""
-    return found._asdict() | {"hits": [_as_dict(hit) for hit in found.hits]}
+    told = found._asdict() | {"hits": [_as_dict(hit) for hit in found.hits]}
+    if found.facets is None:
+        del told["facets"]
+    else:
+        told["facets"] = {n: [asdict(one) for one in some] for n, some in found.facets.items()}
+    return told
 
 
 def _as_dict(hit: Hit) -> dict[str, Any]:
-    """`photo` is there where a document has several."""
+    """`photo` is there where a document has several, `highlights` where they were asked for."""
     told = hit._asdict() | {"why": reasons(hit.why)}
-    if hit.photo is None:
-        del told["photo"]
-    return told
+    return {name: v for name, v in told.items() if v is not None or name not in _NOT_ALWAYS}
 
 
 def reasons(why: Iterable[Reason]) -> list[dict[str, Any]]:
     return [reason._asdict() for reason in why]
 
 
-def lines(found: Hits, fields: Fields) -> Iterator[str]:
+def lines(found: Hits, fields: Fields, start: int = 0) -> Iterator[str]:
     """Rank, score and photo; its caption; its strongest reasons. Of a document with several photos
-    its id and the best of them.
+    its id and the best of them. start: place of the first.
     """
     columns = terminal_width()
-    for rank, hit in enumerate(found.hits, start=1):
+    for rank, hit in enumerate(found.hits, start=start + 1):
         photo = hit.source if hit.photo is None else hit.photo
         image = shown(str(photo.get(fields.image) or hit.id))
         of = f"{one_line(hit.id)}  " if hit.photo else ""
@@ -48,8 +53,13 @@ def lines(found: Hits, fields: Fields) -> Iterator[str]:
         caption = photo.get(fields.caption)
         if caption:
             yield cut(INDENT + one_line(str(caption)), columns)
+        for name, values in (hit.highlights or {}).items():
+            yield cut(f"{INDENT}{one_line(name)}: {one_line(' … '.join(values))}", columns)
         if hit.why:
             yield cut(INDENT + in_words(hit.why), columns)
+    for name, buckets in (found.facets or {}).items():
+        counted = ", ".join(f"{one_line(str(one.value))} {one.count}" for one in buckets)
+        yield f"{one_line(name)}: {counted}"
     if found.total > len(found.hits):
         more = "more than " if found.total_relation == "gte" else ""
         yield f"{len(found.hits)} of {more}{found.total} hits"

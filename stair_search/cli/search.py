@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .command import Command, debug_option
+from ..queries import Search
+from .clauses import facet
+from .command import Command, debug_option, utf8
 from .destination import Destination, destination_options
 from .hits import as_dict, lines
 from .output import Format, emit, format_option, note, to_json
@@ -16,6 +18,7 @@ stair-search search "dog on the beach" --without person:0.3 --size 20
 stair-search search --image my-dog.jpg --require ball
 stair-search search '2:"sand dunes" + ./ref.jpg - person without:leash caption:(sunset OR dusk)^2'
 stair-search search bus --match "caption:red bus^2" --filter licence=cc0 --format json
+stair-search search dog --facet stair_tokens:20 --facet licence --from 10
 stair-search search bus --url https://search.example.org:9200 --show-query > query.json
 """
 
@@ -30,12 +33,44 @@ stair-search search bus --url https://search.example.org:9200 --show-query > que
     metavar="N",
     help="Number of hits.",
 )
+@click.option(
+    "--from",
+    "start",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    metavar="N",
+    help="Leave out the first N hits.",
+)
+@click.option("--min-score", type=float, metavar="X", help="Only hits that score X or more.")
+@click.option(
+    "--facet",
+    "facets",
+    callback=utf8,
+    multiple=True,
+    metavar="FIELD[:N]",
+    help="Count the N most frequent values of a field among all hits (10).",
+)
+@click.option(
+    "--highlight",
+    callback=utf8,
+    multiple=True,
+    metavar="FIELD",
+    help="Show a text field with the words that were found in <em>.",
+)
 @click.option("--show-query", is_flag=True, help="Print the engine's query instead of hits.")
 @destination_options
 @format_option
 @debug_option
 def command(
-    asked: Asked, destination: Destination, size: int, show_query: bool, format: Format
+    asked: Asked,
+    destination: Destination,
+    size: int,
+    start: int,
+    min_score: float | None,
+    facets: tuple[str, ...],
+    highlight: tuple[str, ...],
+    show_query: bool,
+    format: Format,
 ) -> None:
     """Find photos by words, by a photo or by their text.
 
@@ -45,13 +80,21 @@ def command(
     """
     with destination.open() as engine:
         question = build(asked, engine, destination.index)
+        search = Search(
+            question.query,
+            size,
+            start,
+            min_score,
+            facets=tuple(map(facet, facets)),
+            highlight=highlight,
+        )
         if show_query:
-            body = engine.body(question.query, size, index=destination.index)
+            body = engine.body(search, index=destination.index)
             click.echo(to_json(body, indent=2))
             note(_how_to_send(engine.info.product, engine.info.url, destination.index))
             return
-        found = engine.search(destination.index, question.query, size)
-    emit(format, as_dict(found), lambda: lines(found, question.fields), rows="hits")
+        found = engine.search(destination.index, search)
+    emit(format, as_dict(found), lambda: lines(found, question.fields, start), rows="hits")
     if not found.hits:
         note("no hits")
 

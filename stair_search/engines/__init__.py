@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stair_search.engines.base import Bucket as Bucket
 from stair_search.engines.base import Document as Document
 from stair_search.engines.base import Engine as Engine
 from stair_search.engines.base import EngineInfo as EngineInfo

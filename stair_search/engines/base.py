@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from stair_search.engines.documents import serialised
 from stair_search.errors import DestinationError
-from stair_search.queries import Query, Reason
+from stair_search.queries import Query, Reason, Search
 
 
 class EngineInfo(NamedTuple):
@@ -62,7 +62,8 @@ class Outcome(NamedTuple):
 
 class Hit(NamedTuple):
     """photo: of a document with several, the one that scored best, as its fields but the tokens;
-    None where no photo was scored, and without `why`.
+    None where no photo was scored, and without `why`. highlights: text field -> its values with the
+    words that were found in <em>, as HTML; None where that was not asked for.
     """
 
     id: str
@@ -70,15 +71,27 @@ class Hit(NamedTuple):
     source: dict[str, Any]
     why: list[Reason]
     photo: dict[str, Any] | None = None
+    highlights: dict[str, list[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A value of a field, and how many have it."""
+
+    value: str | int | float
+    count: int
 
 
 class Hits(NamedTuple):
-    """total_relation: "eq", or "gte" where the engine stopped counting; took_ms: its own clock."""
+    """total_relation: "eq", or "gte" where the engine stopped counting; took_ms: its own clock.
+    facets: field -> its most frequent values; None where none was asked for.
+    """
 
     total: int
     total_relation: str
     took_ms: float
     hits: list[Hit]
+    facets: dict[str, list[Bucket]] | None = None
 
 
 class RequestError(DestinationError):
@@ -141,14 +154,24 @@ class Engine(Protocol):
         """
 
     def body(
-        self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
+        self, query: Query | Search, size: int = 10, *, why: bool = True, index: str | None = None
     ) -> dict[str, Any]:
         """The body of a search as it is sent, ready to be pasted into curl. Without an index, as it
         would be sent to one with default settings (how text is scored is a setting).
         """
 
-    def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
-        """The best hits. With `why`, each with its reasons, which add up to its score."""
+    def search(
+        self, index: str, query: Query | Search, size: int = 10, *, why: bool = True
+    ) -> Hits:
+        """The best hits. With `why`, each with its reasons, which add up to its score. A `Search`
+        says by itself how many and what else.
+        """
+
+    def search_many(self, index: str, searches: Sequence[Query | Search]) -> list[Hits]:
+        """The hits of each, asked for in one request."""
+
+    def pages(self, index: str, query: Query | Search, size: int = 100) -> Iterator[Hits]:
+        """All hits, so many at a time, the best first, as of the moment of the call."""
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         """A document's fields as stored, None where it is not there."""

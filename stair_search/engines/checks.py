@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stair_search.engines.parts import nodes, placed
+from stair_search.engines.parts import nested_above, nodes, placed
 from stair_search.engines.values import bounds, wanted_term
 from stair_search.engines.words import words
 from stair_search.errors import ModelError, UsageError
@@ -13,6 +13,7 @@ from stair_search.fields import model_field
 from stair_search.mappings import (
     DATE_TYPES,
     FLOAT_TYPES,
+    STRING_TYPES,
     TEXT_TYPES,
     TOKEN_TYPES,
     WHOLE_TYPES,
@@ -33,6 +34,7 @@ from stair_search.queries import (
     Match,
     Query,
     Range,
+    Search,
     Term,
     Terms,
     Tokens,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
+COUNTED_TYPES = STRING_TYPES | WHOLE_TYPES | FLOAT_TYPES | DATE_TYPES | {"boolean"}
 MOST_VALUES = 65_536  # index.max_terms_count
 
 
@@ -112,8 +115,35 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
                 pass
         asked = None if isinstance(node, Tokens | HasToken) else _field(node)
         if asked and asked not in types and asked not in runtime and not asked.startswith("_"):
-            known = ", ".join(sorted(types))
-            raise UsageError(f"index {index!r} has no field {asked!r}; it has {known}")
+            _kind(index, asked, types)
+
+
+def check_search(index: str, search: Search, mapping: Mapping[str, Any]) -> None:
+    """`check_fields` of its query, and the same of all else that it names."""
+    check_fields(index, search.query, mapping)
+    types = types_of(mapping.get("properties", {}))
+    for facet in search.facets:
+        kind = _kind(index, facet.field, types)
+        if kind not in COUNTED_TYPES:
+            raise UsageError(
+                f"values of field {facet.field!r} cannot be counted: it is {kind}, not one of "
+                f"keywords, numbers, dates or booleans"
+            )
+    for field in search.highlight:
+        kind = _kind(index, field, types)
+        if kind not in TEXT_TYPES:
+            raise UsageError(f"field {field!r} is {kind}, and words are found in text")
+        if nested_above(field, types):
+            raise UsageError(f"words of photos, as in field {field!r}, cannot be marked")
+
+
+def _kind(index: str, field: str, types: Mapping[str, Mapping[str, Any]]) -> str:
+    """The type of a field that is there."""
+    if field not in types:
+        raise UsageError(
+            f"index {index!r} has no field {field!r}; it has {', '.join(sorted(types))}"
+        )
+    return str(types[field]["type"])
 
 
 def _field(node: Query) -> str | None:
@@ -194,12 +224,6 @@ def _check_place(
             pass
 
 
-def nested_above(field: str, types: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The nested field that a field lies below."""
-    above = (field[:at] for at, letter in enumerate(field) if letter == ".")
-    return next((name for name in above if types.get(name, {}).get("type") == "nested"), None)
-
-
 def wanted_models(query: Query) -> set[tuple[str, str]]:
     """(token field, model) of every part that asks for tokens."""
     return {(n.field, n.model) for n in nodes(query) if isinstance(n, Tokens | HasToken)}
@@ -217,8 +241,8 @@ def check_model(index: str, field: str, model: str, known: Mapping[str, int]) ->
 
 def check_sparse_vector(info: EngineInfo) -> None:
     """Raises UsageError where tokens cannot be kept and asked for in a field of this type."""
-    major, minor = (int(part) for part in info.version.split(".")[:2])
-    if info.product != "elasticsearch" or (major, minor) < (8, 15):
+    number = [int(part) for part in info.version.split(".")[:2] if part.isdigit()]
+    if info.product != "elasticsearch" or (number and number < [8, 15]):
         raise UsageError(
             f"{info.url} is {info.product} {info.version}, and tokens in a sparse_vector can be "
             f"asked for from Elasticsearch 8.15 on; rank_features works everywhere"

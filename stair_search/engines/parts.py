@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from stair_search.queries import BestPhoto, Bool, Boosted, Constant, Match, Query, Tokens, When
 
@@ -54,3 +55,9 @@ def placed(query: Query, path: str | None = None) -> Iterator[tuple[Query, str |
         case Bool():
             for part in (*query.must, *query.should, *query.filter, *query.must_not):
                 yield from placed(part, path)
+
+
+def nested_above(field: str, types: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The nested field that a field lies below."""
+    above = (field[:at] for at, letter in enumerate(field) if letter == ".")
+    return next((name for name in above if types.get(name, {}).get("type") == "nested"), None)

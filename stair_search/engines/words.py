@@ -7,8 +7,9 @@ that of Lucene's StandardTokenizer; tests hold it against `_analyze` of real nod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
+from html import escape
 from typing import Any
 
 LONGEST = 255  # UTF-16 units; the analyzer's max_token_length
@@ -37,6 +38,20 @@ def words(text: str) -> list[str]:
     """
     found = (match.group() for match in _grammar().finditer(text))
     return [piece for word in found for piece in _pieces(_lower(word))]
+
+
+def marked(text: str, wanted: Container[str]) -> str | None:
+    """The text as HTML with these words in <em>, None where it holds none of them.
+
+    >>> marked("A <b>dog's Dog", {"dog"})
+    'A &lt;b&gt;dog&#x27;s <em>Dog</em>'
+    """
+    shown, end = [], 0
+    for match in _grammar().finditer(text):
+        if any(piece in wanted for piece in _pieces(_lower(match.group()))):
+            shown += [escape(text[end : match.start()]), f"<em>{escape(match.group())}</em>"]
+            end = match.end()
+    return "".join([*shown, escape(text[end:])]) if shown else None
 
 
 def _pieces(word: str) -> Iterator[str]:

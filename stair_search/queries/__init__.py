@@ -7,6 +7,8 @@ from stair_search.queries.build import question as question
 from stair_search.queries.build import recent as recent
 from stair_search.queries.reasons import Reason as Reason
 from stair_search.queries.reasons import token_reasons as token_reasons
+from stair_search.queries.search import Facet as Facet
+from stair_search.queries.search import Search as Search
 from stair_search.queries.tree import All as All
 from stair_search.queries.tree import BestPhoto as BestPhoto
 from stair_search.queries.tree import Bool as Bool

@@ -267,3 +267,29 @@ def test_an_alias_of_the_default_url_needs_no_option(
     fill("sqlite:stair.db", "photos", tiny_model)
     monkeypatch.setenv("STAIR_SEARCH_MODEL", str(tiny_model))
     assert ids(cli, "bus") == ["bus"]
+
+
+def test_facets_a_later_page_and_marked_words(cli: Cli, collection: list[str]) -> None:
+    asked = ["search", "dog", "--match", "caption:dog", *collection]
+    more = ["--from", "1", "--facet", "licence:1", "--highlight", "caption"]
+    found = json.loads(cli(*asked, *more, "--format", "json").stdout)
+    assert found["total"] == 2
+    assert [hit["id"] for hit in found["hits"]] == ["people"]
+    assert "<em>dog</em>" in found["hits"][0]["highlights"]["caption"][0]
+    assert list(found["facets"]) == ["licence"]
+    assert [one["count"] for one in found["facets"]["licence"]] == [1]
+    shown = cli(*asked, *more).stdout.splitlines()
+    assert shown[0].startswith(" 2  ")
+    assert any(line.startswith("licence: ") for line in shown)
+    assert not json.loads(cli(*asked, "--min-score", "99", "--format", "json").stdout)["hits"]
+    for wrong, why in [
+        (["--facet", "caption"], "cannot be counted"),
+        (["--facet", "licence:x"], "FIELD:N"),
+        (["--facet", "licence:0"], "1 to"),
+        (["--highlight", "nothing"], "no field"),
+        (["--from", "9999"], "from 9999 on"),
+        (["--min-score", "nan"], "finite"),
+    ]:
+        result = cli(*asked, *wrong)
+        assert result.exit_code == 2
+        assert why in result.stderr

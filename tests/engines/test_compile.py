@@ -19,6 +19,7 @@ from stair_search.queries import (
     Match,
     Query,
     Range,
+    Search,
     Term,
     Terms,
     Tokens,
@@ -113,15 +114,15 @@ def test_the_best_photo() -> None:
     }
     nested = {"path": "photos", "query": inner, "score_mode": "max"}
     assert compiled(BestPhoto(tokens)) == {"nested": nested}
-    body = search_body(Bool(should=(BestPhoto(tokens),), must_not=(BestPhoto(tokens),)), 10)
+    body = search_body(Search(Bool(should=(BestPhoto(tokens),), must_not=(BestPhoto(tokens),))))
     asked = body["query"]["bool"]
     shown = {"inner_hits": {"name": "part 0", "size": 1}}
     assert asked["should"] == [{"nested": nested | shown}]
     assert asked["must_not"] == [{"nested": nested | {"score_mode": "none"}}]
     # of all photos no tokens are sent: those of the best one come with it
     assert body["_source"] == {"excludes": ["photos.stair"]}
-    assert "inner_hits" not in json.dumps(search_body(BestPhoto(tokens), 10, why=False))
-    text = search_body(BestPhoto(Match("photos.caption", "dog")), 10)
+    assert "inner_hits" not in json.dumps(search_body(Search(BestPhoto(tokens), why=False)))
+    text = search_body(Search(BestPhoto(Match("photos.caption", "dog"))))
     assert "explain" not in text
     assert text["query"]["nested"]["inner_hits"]["explain"] is True
 
@@ -136,26 +137,26 @@ def test_numbers_are_the_float32_that_is_meant() -> None:
 def test_the_token_field_comes_back_only_for_reasons() -> None:
     tokens = question({"dog": 1.0}, model="m")
     rule = Bool(filter=(HasToken("dog", "m"),))
-    assert "_source" not in search_body(tokens, 10)
-    assert search_body(tokens, 10, why=False)["_source"] == {"excludes": ["stair"]}
-    assert search_body(rule, 10)["_source"] == {"excludes": ["stair"]}
-    assert search_body(All(), 10, hidden=["stair"])["_source"] == {"excludes": ["stair"]}
+    assert "_source" not in search_body(Search(tokens))
+    assert search_body(Search(tokens, why=False))["_source"] == {"excludes": ["stair"]}
+    assert search_body(Search(rule))["_source"] == {"excludes": ["stair"]}
+    assert search_body(Search(All()), hidden=["stair"])["_source"] == {"excludes": ["stair"]}
 
 
 def test_explain_is_asked_only_where_there_is_text() -> None:
     text = question({"dog": 1.0}, model="m", match=[Match("caption", "dog")])
-    assert search_body(text, 10)["explain"] is True
-    assert "explain" not in search_body(text, 10, why=False)
-    assert "explain" not in search_body(question({"dog": 1.0}, model="m"), 10)
+    assert search_body(Search(text))["explain"] is True
+    assert "explain" not in search_body(Search(text, why=False))
+    assert "explain" not in search_body(Search(question({"dog": 1.0}, model="m")))
 
 
 def test_only_parts_that_may_miss_are_named() -> None:
     inner = Bool(should=(Constant(All(), 1.0),))
-    body = search_body(Bool(should=(inner, Tokens.of({"dog": 1.0}, "m"))), 10)
+    body = search_body(Search(Bool(should=(inner, Tokens.of({"dog": 1.0}, "m")))))
     text = json.dumps(body)
     assert text.count("_name") == 2
-    assert "_name" not in json.dumps(search_body(question({"dog": 1.0}, model="m"), 10))
-    assert "_name" not in json.dumps(search_body(Bool(should=(inner,)), 10, why=False))
+    assert "_name" not in json.dumps(search_body(Search(question({"dog": 1.0}, model="m"))))
+    assert "_name" not in json.dumps(search_body(Search(Bool(should=(inner,)), why=False)))
 
 
 def test_dates_are_sent_as_they_are_meant() -> None:

@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "queries.md"
 
 
 def test_the_code_on_the_page() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
     names: dict[str, Any] = {}
     exec(compile(code, str(PAGE), "exec"), names)
     assert isinstance(names["query"], Boosted)

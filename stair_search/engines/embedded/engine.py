@@ -13,26 +13,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stair_search.engines.base import Document, EngineInfo, Hit, Hits, Outcome
+from stair_search.engines.base import Document, EngineInfo, Hits, Outcome
 from stair_search.engines.checks import (
-    check_fields,
     check_index_name,
     check_model,
+    check_search,
     check_size,
     no_index,
     wanted_models,
 )
-from stair_search.engines.documents import only, without
-from stair_search.engines.embedded import postings
+from stair_search.engines.documents import only
+from stair_search.engines.embedded import answer, postings
 from stair_search.engines.embedded.database import Damaged, Database
-from stair_search.engines.embedded.evaluate import Evaluation, photo_at
+from stair_search.engines.embedded.evaluate import Evaluation, Ranked
 from stair_search.engines.embedded.writing import Writer
 from stair_search.engines.lucene.compile import search_body
 from stair_search.engines.lucene.target import Target
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import token_fields, types_of
-from stair_search.queries import Query
+from stair_search.queries import Query, Search
+from stair_search.queries.search import as_search
 
 _LEAST_BYTES = 16  # of a document in the file: row, id, entry in the index of ids
 
@@ -119,33 +120,89 @@ class SqliteEngine:
             return Writer(db, found.number, found.documents, found.mapping).delete(ids)
 
     def body(
-        self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
+        self, query: Query | Search, size: int = 10, *, why: bool = True, index: str | None = None
     ) -> dict[str, Any]:
         """The body that an OpenSearch cluster takes for the same search."""
+        search = as_search(query, size, why)
         if index is None:
-            return search_body(query, size, why=why)
+            return search_body(search)
         with self._reading(index) as (_, found):
             target = Target(types=types_of(found.mapping["properties"]))
-            return search_body(query, size, why=why, hidden=found.token_fields, target=target)
+            return search_body(search, found.token_fields, target)
 
-    def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
+    def search(
+        self, index: str, query: Query | Search, size: int = 10, *, why: bool = True
+    ) -> Hits:
         began = time.perf_counter()
+        search = as_search(query, size, why)
         with self._reading(index) as (db, found):
-            check_fields(index, query, found.mapping)
-            check_size(query, types_of(found.mapping["properties"]))
-            for field, model in wanted_models(query):
-                known = postings.counts(db, found.number, model_field(field))
-                check_model(index, field, model, known)
-            evaluation = Evaluation(db, found.number, found.documents, found.mapping)
-            total, best = evaluation.best(query, size)
-            hits = []
-            for number, score in best:
-                name, source = self._document(db, found, number)
-                reasons = evaluation.why(query, number, source) if why else []
-                shown = without(source, found.token_fields)
-                at = evaluation.photo(query, number) if why else None
-                hits.append(Hit(name, score, shown, reasons, at and photo_at(shown, *at)))
-        return Hits(total, "eq", (time.perf_counter() - began) * 1000, hits)
+            evaluation = self._evaluation(db, found, search)
+            most = search.start + search.size
+            ranked = evaluation.best(search.query, most, search.min_score)
+            return self._hits(db, found, evaluation, search, ranked, search.start, began)
+
+    def search_many(self, index: str, searches: Sequence[Query | Search]) -> list[Hits]:
+        return [self.search(index, search) for search in searches]
+
+    def pages(self, index: str, query: Query | Search, size: int = 100) -> Iterator[Hits]:
+        search = as_search(query, size)
+        if not search.size:
+            raise UsageError("a page holds one hit at least")
+        db, found = self._snapshot(index)
+        try:
+            with self._database.translated():
+                evaluation = self._evaluation(db, found, search)
+                ranked = evaluation.best(search.query, found.documents, search.min_score)
+        except BaseException:
+            db.close()
+            raise
+        return self._paged(db, found, evaluation, search, ranked)
+
+    def _paged(
+        self,
+        db: sqlite3.Connection,
+        found: _Index,
+        evaluation: Evaluation,
+        search: Search,
+        ranked: Ranked,
+    ) -> Iterator[Hits]:
+        try:
+            with self._database.translated():
+                for start in range(0, len(ranked.best), search.size):
+                    began = time.perf_counter()
+                    yield self._hits(db, found, evaluation, search, ranked, start, began)
+        finally:
+            db.close()
+
+    def _evaluation(self, db: sqlite3.Connection, found: _Index, search: Search) -> Evaluation:
+        """What answers a search, which is refused where it cannot be answered."""
+        check_search(found.name, search, found.mapping)
+        check_size(search.query, types_of(found.mapping["properties"]))
+        for field, model in wanted_models(search.query):
+            known = postings.counts(db, found.number, model_field(field))
+            check_model(found.name, field, model, known)
+        return Evaluation(db, found.number, found.documents, found.mapping)
+
+    def _hits(
+        self,
+        db: sqlite3.Connection,
+        found: _Index,
+        evaluation: Evaluation,
+        search: Search,
+        ranked: Ranked,
+        start: int,
+        began: float,
+    ) -> Hits:
+        hidden = found.token_fields
+        hits = [
+            answer.hit(evaluation, search, one, *self._document(db, found, one[0]), hidden)
+            for one in ranked.best[start : start + search.size]
+        ]
+        total, relation = ranked.total, "eq"
+        if search.count is not None and search.count is not True and search.count < total:
+            total, relation = int(search.count) or len(hits), "gte"
+        counted = answer.facets(evaluation, search, found.mapping)
+        return Hits(total, relation, (time.perf_counter() - began) * 1000, hits, counted)
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         with self._reading(index) as (db, found):
@@ -178,20 +235,29 @@ class SqliteEngine:
     def scan(
         self, index: str, fields: Sequence[str], query: Query | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        self._must_exist(index)
-        db = self._database.own_connection()  # its snapshot begins now and lasts to the end
-        with self._database.translated():
-            db.execute("BEGIN")
-            found = self._index(db, index)
-            matched = None
-            if query is not None:
-                evaluation = Evaluation(db, found.number, found.documents, found.mapping)
-                try:
+        db, found = self._snapshot(index)
+        matched = None
+        if query is not None:
+            evaluation = Evaluation(db, found.number, found.documents, found.mapping)
+            try:
+                with self._database.translated():
                     matched = evaluation.find(query).matched
-                except BaseException:
-                    db.close()
-                    raise
+            except BaseException:
+                db.close()
+                raise
         return self._scanned(db, found, fields, matched)
+
+    def _snapshot(self, index: str) -> tuple[sqlite3.Connection, _Index]:
+        """A connection of its own, which sees the index as it is now until it is closed."""
+        self._must_exist(index)
+        db = self._database.own_connection()
+        try:
+            with self._database.translated():
+                db.execute("BEGIN")
+                return db, self._index(db, index)
+        except BaseException:
+            db.close()
+            raise
 
     def _scanned(
         self,

@@ -17,7 +17,7 @@ from stair_search.engines.embedded import bm25, postings
 from stair_search.engines.embedded.analysis import ALL, EVERY, LENGTHS
 from stair_search.engines.embedded.database import Damaged
 from stair_search.engines.embedded.postings import NOBODY, Holders
-from stair_search.engines.parts import scoring_parts
+from stair_search.engines.parts import nested_above, scoring_parts
 from stair_search.engines.values import Bound, bounds, number, wanted_term
 from stair_search.engines.words import words
 from stair_search.fields import model_field
@@ -73,6 +73,13 @@ class Best(NamedTuple):
     score: float
 
 
+class Ranked(NamedTuple):
+    """total: how many match; best: their numbers and scores, the best first."""
+
+    total: int
+    best: list[tuple[int, float]]
+
+
 class Evaluation:
     """Queries on one snapshot of one index. What was evaluated once is kept.
 
@@ -99,17 +106,39 @@ class Evaluation:
             self._found[query] = self._evaluate(query)
         return self._found[query]
 
-    def best(self, query: Query, size: int) -> tuple[int, list[tuple[int, float]]]:
-        """How many match, and the numbers and scores of the best; of equals the oldest first."""
+    def best(self, query: Query, size: int, least: float | None = None) -> Ranked:
+        """How many match with a score of `least` or more, and the numbers and scores of the best;
+        of equals the oldest first.
+        """
         found = self.find(query)
-        numbers = np.flatnonzero(found.matched)
+        numbers = np.flatnonzero(self._enough(found, least))
         scores = found.scores[numbers]
         total = len(numbers)
         if 0 < size < total:  # sort only what can be among the best
             can = scores >= np.partition(scores, total - size)[total - size]
             numbers, scores = numbers[can], scores[can]
         order = np.lexsort((numbers, -scores))[:size]
-        return total, [(int(numbers[i]), float(scores[i])) for i in order]
+        return Ranked(total, [(int(numbers[i]), float(scores[i])) for i in order])
+
+    def counted(self, query: Query, least: float | None, field: str) -> dict[str, int]:
+        """Term of a field -> how many have it of what `best` counts; of a field of photos, how many
+        photos of these documents.
+        """
+        matched = self._enough(self.find(query), least)
+        path = nested_above(field, self._types)
+        if path:
+            photos, documents = self._inside(path)
+            of_photos = matched[documents] & (documents >= 0)
+            return photos._counted(field, of_photos)
+        return self._counted(field, matched)
+
+    def _counted(self, field: str, matched: NDArray[np.bool_]) -> dict[str, int]:
+        values = self._values(field).items()
+        counts = {term: int(matched[held.numbers].sum()) for term, held in values}
+        return {term: count for term, count in counts.items() if count}
+
+    def _enough(self, found: Found, least: float | None) -> NDArray[np.bool_]:
+        return found.matched if least is None else found.matched & (found.scores >= _low(least))
 
     def why(self, query: Query, number: int, source: Mapping[str, Any]) -> list[Reason]:
         """Every contribution to the score of a document that the query matched."""
@@ -421,6 +450,11 @@ class Evaluation:
         if any(one.numbers[-1] >= self._size for one in held.values()):
             raise Damaged("a document number is beyond the last")
         return held
+
+
+def _low(score: float) -> np.float32:
+    with np.errstate(over="ignore"):
+        return np.float32(score)
 
 
 def photo_at(source: Mapping[str, Any], path: str, place: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stair_search.engines.lucene.target import ANY, Target
-from stair_search.engines.parts import nodes, outside
+from stair_search.engines.parts import nested_above, nodes, outside
 from stair_search.engines.values import bounds
 from stair_search.fields import model_field
 from stair_search.queries import (
@@ -22,6 +22,7 @@ from stair_search.queries import (
     Constant,
     Decay,
     Exists,
+    Facet,
     FieldValue,
     GeoBox,
     GeoDistance,
@@ -30,6 +31,7 @@ from stair_search.queries import (
     Match,
     Query,
     Range,
+    Search,
     Term,
     Terms,
     Tokens,
@@ -39,36 +41,50 @@ from stair_search.queries.tree import MOST_VALUE
 from stair_search.vocabulary import escape
 
 Body = dict[str, Any]
+PHOTOS = "photos"
+"""The name of an aggregation within a nested one."""
 
 
-def search_body(
-    query: Query,
-    size: int,
-    *,
-    why: bool = True,
-    hidden: Collection[str] | None = None,
-    target: Target = ANY,
-) -> Body:
+def search_body(search: Search, hidden: Collection[str] = (), target: Target = ANY) -> Body:
     """The body of `POST /INDEX/_search`.
 
-    hidden: token fields, which only `why` needs back.
+    hidden: fields of tokens and vectors, which only the reasons need back.
     """
-    fields = {node.field for node in nodes(query) if isinstance(node, Tokens | HasToken)}
-    fields |= set(hidden or ())
+    query, why = search.query, search.why
+    held = {node.field for node in nodes(query) if isinstance(node, Tokens | HasToken)}
+    fields = held | set(hidden)
     if why:
         # of several photos only the best is needed, which comes by itself
         fields -= {node.field for node in outside(query) if isinstance(node, Tokens)}
     body: Body = {
-        "size": size,
+        "size": search.size,
         "query": compiled(query, target, names=part_names(query) if why else {}),
     }
+    if search.start:
+        body["from"] = search.start
+    if search.min_score is not None:
+        body["min_score"] = search.min_score
+    if search.count is not None:
+        body["track_total_hits"] = search.count
     if fields:
         body["_source"] = {"excludes": sorted(fields)}
     if why and target.hides_vectors:
         body["_source"] = {**body.get("_source", {}), "exclude_vectors": False}
     if why and _to_explain(query):
         body["explain"] = True
+    if search.facets:
+        body["aggs"] = {str(n): _facet(facet, target) for n, facet in enumerate(search.facets)}
+    if search.highlight:
+        whole = {"number_of_fragments": 0, "encoder": "html"}
+        body["highlight"] = {**whole, "fields": {field: {} for field in search.highlight}}
     return body
+
+
+def _facet(facet: Facet, target: Target) -> Body:
+    order = [{"_count": "desc"}, {"_key": "asc"}]
+    terms: Body = {"terms": {"field": facet.field, "size": facet.size, "order": order}}
+    path = nested_above(facet.field, target.types)
+    return {"nested": {"path": path}, "aggs": {PHOTOS: terms}} if path else terms
 
 
 def _to_explain(query: Query) -> bool:

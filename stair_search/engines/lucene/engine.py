@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
@@ -11,10 +11,9 @@ from urllib.parse import quote
 
 from stair_search.engines.base import Document, EngineInfo, Hits, Outcome, RequestError
 from stair_search.engines.checks import (
-    check_fields,
     check_model,
+    check_search,
     check_size,
-    nested_above,
     no_index,
     wanted_models,
 )
@@ -24,14 +23,16 @@ from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.failures import reason, refused
 from stair_search.engines.lucene.target import Target
+from stair_search.engines.parts import nested_above
 from stair_search.errors import DestinationError, StairError, UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import token_fields, types_of
-from stair_search.queries import Bool, Ids, Query
+from stair_search.queries import Bool, Ids, Query, Search
+from stair_search.queries.search import MOST_HITS, as_search
 
-MOST_HITS = 10_000  # index.max_result_window
 _PAGE = 1_000
 _KEEP = "5m"
+_BY_SCORE = [{"_score": "desc"}, {"_shard_doc": "asc"}]
 _MOST_MODELS = 1_000
 
 
@@ -85,6 +86,22 @@ class _About(NamedTuple):
     @property
     def token_fields(self) -> set[str]:
         return token_fields(self.mapping)
+
+
+class Prepared(NamedTuple):
+    """A search as it is sent, and how its answer is read.
+
+    body: of `POST /INDEX/_search`, to be sent with `allow_partial_search_results=false`. hidden:
+    fields that only the reasons need.
+    """
+
+    search: Search
+    body: dict[str, Any]
+    hidden: set[str]
+
+    def hits(self, answer: Any) -> Hits:
+        """answer: as a client gives it, a dict or like one."""
+        return reading.hits(self.search, answer, self.hidden)
 
 
 class LuceneEngine:
@@ -217,18 +234,53 @@ class LuceneEngine:
         return True
 
     def body(
-        self, query: Query, size: int = 10, *, why: bool = True, index: str | None = None
+        self, query: Query | Search, size: int = 10, *, why: bool = True, index: str | None = None
     ) -> dict[str, Any]:
         """As it is sent to `index`; without one, as to an index with the default settings."""
-        return self._body(query, size, why, self._about(index) if index else None)
+        return self._prepared(
+            as_search(query, size, why), self._about(index) if index else None
+        ).body
 
-    def search(self, index: str, query: Query, size: int = 10, *, why: bool = True) -> Hits:
-        if not 0 <= size <= MOST_HITS:
-            raise UsageError(f"an engine gives 0 to {MOST_HITS} hits at a time, not {size}")
-        about = self._checked(index, query)
-        check_size(query, about.types if about else {})
-        answer = self._search(index, self._body(query, size, why, about))
-        return reading.hits(query, answer, self._hidden(query, about), why)
+    def prepare(
+        self, index: str, query: Query | Search, size: int = 10, *, why: bool = True
+    ) -> Prepared:
+        """A search to be sent by a client of one's own, as an asynchronous one."""
+        search = as_search(query, size, why)
+        return self._prepared(search, self._checked(index, search))
+
+    def search(
+        self, index: str, query: Query | Search, size: int = 10, *, why: bool = True
+    ) -> Hits:
+        prepared = self.prepare(index, query, size, why=why)
+        return prepared.hits(self._search(index, prepared.body))
+
+    def search_many(self, index: str, searches: Sequence[Query | Search]) -> list[Hits]:
+        prepared = [self.prepare(index, search) for search in searches]
+        if not prepared:
+            return []
+        header = {"allow_partial_search_results": False}
+        lines = [line for one in prepared for line in (_json(header), _json(one.body))]
+        answers = self._send(
+            "POST",
+            _path(index, "_msearch"),
+            index=index,
+            body=b"\n".join([*lines, b""]),
+            lines=True,
+        )["responses"]
+        return [
+            one.hits(self._answered(index, answer))
+            for one, answer in zip(prepared, answers, strict=True)
+        ]
+
+    def pages(self, index: str, query: Query | Search, size: int = 100) -> Iterator[Hits]:
+        prepared = self.prepare(index, query, size)
+        if not prepared.body["size"]:
+            raise UsageError("a page holds one hit at least")
+        ask = self._pit_answers if self._dialect.pit else self._scroll_answers
+        body = {key: value for key, value in prepared.body.items() if key != "from"}
+        answers = ask(index, body | ({"sort": _BY_SCORE} if self._dialect.pit else {}))
+        first = next(answers, None)  # the snapshot is of the call, not of the first page's use
+        return (prepared.hits(one) for one in chain([first] if first else [], answers))
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         try:
@@ -276,11 +328,14 @@ class LuceneEngine:
         body: dict[str, Any] = {"size": _PAGE, **self._source(fields)}
         if query is not None:
             body["query"] = compiled(query, self._target(self._about(index)))
-        pages = self._pit_pages if self._dialect.pit else self._scroll_pages
+        if self._dialect.pit:
+            in_place = {"sort": [{"_shard_doc": "asc"}], "track_total_hits": False}
+            answers = self._pit_answers(index, body | in_place)
+        else:
+            answers = self._scroll_answers(index, body | {"sort": ["_doc"]})
         # the first page is read now: the snapshot is of the call, not of the first hit's use
-        rest = pages(index, body)
-        first = next(rest, [])
-        return _rows(first, rest)
+        first = next(answers, None)
+        return _rows(chain([first] if first else [], answers))
 
     def _source(self, fields: Sequence[str] | None = None) -> dict[str, Any]:
         """The part of a body that asks for these fields, None for all."""
@@ -296,14 +351,15 @@ class LuceneEngine:
     def close(self) -> None:
         self._close()
 
-    def _pit_pages(self, index: str, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
+    def _pit_answers(self, index: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """One search after the other, each going on where the last one ended. body: with a sort."""
         opened = self._send(
             "POST", _path(index, *str(self._dialect.pit).split("/")), index=index,
             params={"keep_alive": _KEEP},
         )  # fmt: skip
         key = "id" if "id" in opened else "pit_id"  # Elasticsearch's, OpenSearch's
         pit = opened[key]
-        body = {**body, "sort": [{"_shard_doc": "asc"}], "track_total_hits": False}
+        body = dict(body)
         try:
             self._whole(index, opened)
             while True:
@@ -313,7 +369,7 @@ class LuceneEngine:
                 page = answer["hits"]["hits"]
                 if not page:
                     return
-                yield page
+                yield answer
                 body["search_after"] = page[-1]["sort"]
         finally:
             path = "/_pit" if key == "id" else "/_search/point_in_time"
@@ -321,12 +377,11 @@ class LuceneEngine:
             with suppress(RequestError):  # it ends by itself
                 self._send("DELETE", path, body=_json(closing))
 
-    def _scroll_pages(self, index: str, body: dict[str, Any]) -> Iterator[list[dict[str, Any]]]:
-        body = {**body, "sort": ["_doc"]}
+    def _scroll_answers(self, index: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         answer = self._search(index, body, scroll=_KEEP)
         try:
-            while page := self._whole(index, answer)["hits"]["hits"]:
-                yield page
+            while self._whole(index, answer)["hits"]["hits"]:
+                yield answer
                 more = {"scroll": _KEEP, "scroll_id": answer["_scroll_id"]}
                 answer = self._send("POST", "/_search/scroll", index=index, body=_json(more))
         finally:
@@ -352,14 +407,15 @@ class LuceneEngine:
             raise refused(self.info.url, index, 503, error)
         return answer
 
-    def _body(self, query: Query, size: int, why: bool, about: _About | None) -> dict[str, Any]:
-        return search_body(
-            query,
-            size,
-            why=why,
-            hidden=self._hidden(query, about),
-            target=self._target(about),
-        )
+    def _answered(self, index: str, answer: dict[str, Any]) -> dict[str, Any]:
+        """One of several answers."""
+        if "error" in answer:
+            raise refused(self.info.url, index, answer.get("status", 400), answer)
+        return self._whole(index, answer)
+
+    def _prepared(self, search: Search, about: _About | None) -> Prepared:
+        hidden = self._hidden(search.query, about)
+        return Prepared(search, search_body(search, hidden, self._target(about)), hidden)
 
     def _target(self, about: _About | None) -> Target:
         settings, types = (about.settings, about.types) if about else ({}, {})
@@ -371,17 +427,18 @@ class LuceneEngine:
         asked = {field for field, _ in wanted_models(query)}
         return asked | (about.token_fields if about else set())
 
-    def _checked(self, index: str, query: Query) -> _About | None:
-        """Fields and models that the query asks for are there, or an error says what is."""
+    def _checked(self, index: str, search: Search) -> _About | None:
+        """Fields and models that are asked for are there, or an error says what is."""
         about = self._about(index)
         if about:
             try:
-                check_fields(index, query, about.mapping)
+                check_search(index, search, about.mapping)
             except StairError:
                 self._abouts.pop(index, None)  # fields come with documents: look again, once
                 about = self._ask(index)
-                check_fields(index, query, about.mapping)
-        for field, model in wanted_models(query):
+                check_search(index, search, about.mapping)
+        check_size(search.query, about.types if about else {})
+        for field, model in wanted_models(search.query):
             if (index, field, model) not in self._fitting:
                 known = self.models(index, field)
                 check_model(index, field, model, known)
@@ -446,11 +503,9 @@ def _outcome(item: Mapping[str, Any]) -> Outcome:
     return Outcome(item["_id"], item["status"], reason(error) if error else None)
 
 
-def _rows(
-    first: list[dict[str, Any]], rest: Iterator[list[dict[str, Any]]]
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    for page in chain([first], rest):
-        yield from ((hit["_id"], hit.get("_source", {})) for hit in page)
+def _rows(answers: Iterable[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for answer in answers:
+        yield from ((hit["_id"], hit.get("_source", {})) for hit in answer["hits"]["hits"])
 
 
 def _path(*parts: str) -> str:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from stair_search.engines.base import Hit, Hits
+from stair_search.engines.base import Bucket, Hit, Hits
 from stair_search.engines.documents import without
-from stair_search.engines.lucene.compile import part_names
+from stair_search.engines.lucene.compile import PHOTOS, part_names
 from stair_search.engines.parts import scoring_parts
 from stair_search.queries import (
     BestPhoto,
@@ -19,6 +19,7 @@ from stair_search.queries import (
     Match,
     Query,
     Reason,
+    Search,
     Tokens,
     token_reasons,
 )
@@ -30,25 +31,46 @@ _FACTOR = "function score, product of"
 _NESTED = "Score based on"
 
 
-def hits(query: Query, answer: Mapping[str, Any], hidden: Collection[str], why: bool) -> Hits:
+def hits(search: Search, answer: Mapping[str, Any], hidden: Collection[str]) -> Hits:
     """hidden: fields that were read for the reasons and are nobody's business."""
     found = answer["hits"]
-    names = part_names(query) if why else {}
+    names = part_names(search.query) if search.why else None
+    # not there where nothing was to be counted
+    total = found.get("total", {"value": len(found["hits"]), "relation": "gte"})
     return Hits(
-        found["total"]["value"],
-        found["total"]["relation"],
+        total["value"],
+        total["relation"],
         float(answer["took"]),
-        [_hit(query, one, hidden, names if why else None) for one in found["hits"]],
+        [_hit(search, one, hidden, names) for one in found["hits"]],
+        _facets(search, answer),
     )
 
 
+def _facets(search: Search, answer: Mapping[str, Any]) -> dict[str, list[Bucket]] | None:
+    if not search.facets:
+        return None
+    found = {}
+    for place, facet in enumerate(search.facets):
+        counted = answer["aggregations"][str(place)]
+        buckets = counted.get(PHOTOS, counted)["buckets"]
+        # dates and booleans have a better form than the number that they are kept as
+        found[facet.field] = [
+            Bucket(one.get("key_as_string", one["key"]), one["doc_count"]) for one in buckets
+        ]
+    return found
+
+
 def _hit(
-    query: Query, hit: Mapping[str, Any], hidden: Collection[str], names: Mapping[Query, str] | None
+    search: Search,
+    hit: Mapping[str, Any],
+    hidden: Collection[str],
+    names: Mapping[Query, str] | None,
 ) -> Hit:
     source = without(hit.get("_source", {}), hidden)
-    reasons = [] if names is None else _why(query, hit, hit.get("_source", {}), names)
+    reasons = [] if names is None else _why(search.query, hit, hit.get("_source", {}), names)
     photo = _photo(hit, hidden)
-    return Hit(hit["_id"], _float32(hit["_score"] or 0), source, reasons, photo)
+    marked = dict(hit.get("highlight", {})) if search.highlight else None
+    return Hit(hit["_id"], _float32(hit["_score"] or 0), source, reasons, photo, marked)
 
 
 def _photo(hit: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any] | None:

@@ -1,0 +1,188 @@
+"""What comes back of a search beside its best ten hits, the same on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from stair_search.engines import Bucket, Document, Engine, connect
+from stair_search.errors import UsageError
+from stair_search.mappings import index_body
+from stair_search.queries import All, Facet, Ids, Match, Query, Search, Term, Tokens
+from tests.conftest import Engines
+
+pytestmark = pytest.mark.engines
+DOG = Tokens.of({"dog": 1.0}, "m")
+COLUMNS = {"likes": "integer", "price": "float", "taken": "date", "free": "boolean"}
+NAMES = ["sqlite", "opensearch", "elasticsearch7", "elasticsearch8", "elasticsearch9"]
+
+
+@pytest.fixture(params=NAMES, scope="module")
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def engine(
+    name: str, engines: Engines, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    file = tmp_path_factory.mktemp("search") / "stair.db"
+    url = f"sqlite:{file}" if name == "sqlite" else engines.url(name)
+    found = connect(url)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def index(name: str, engine: Engine, engines: Engines) -> Iterator[str]:
+    """250 documents; of number n the dog weighs n, so that the last is the best."""
+    index = "stair-test-search"
+    if name != "sqlite":
+        engines.wipe(index)
+    sparse = name in ("elasticsearch8", "elasticsearch9")
+    kept = "sparse_vector" if sparse else "rank_features"
+    body = index_body(engine.info.product, columns=COLUMNS, shards=1, replicas=0, token_type=kept)
+    engine.create(index, body)
+    documents = [
+        Document(
+            f"d{n:03}",
+            {
+                "stair": [{"dog": float(n)}],
+                "stair_model": "m",
+                "stair_tokens": ["dog", f"t{n % 7}"],
+                "caption": f"A Dog & a <b>dog's</b> bone number {n}",
+                "likes": n % 4,
+                "price": 0.1 + n % 3,
+                "taken": f"2020-0{1 + n % 5}-01",
+                "free": n % 3 == 0,
+            },
+        )
+        for n in range(1, 251)
+    ]
+    assert all(outcome.ok for outcome in engine.bulk(index, documents))
+    engine.refresh(index)
+    yield index
+    if name != "sqlite":
+        engines.wipe(index)
+
+
+def test_from_a_place_on(engine: Engine, index: str) -> None:
+    found = engine.search(index, Search(DOG, size=3, start=10))
+    assert [hit.id for hit in found.hits] == ["d240", "d239", "d238"]
+    assert found.total == 250
+    assert found.hits[0].why[0].token == "dog"
+    assert not engine.search(index, Search(DOG, size=3, start=250)).hits
+    with pytest.raises(UsageError, match="`pages`"):
+        Search(DOG, size=10, start=9_991)
+
+
+def test_only_what_scores_enough(engine: Engine, index: str) -> None:
+    found = engine.search(index, Search(DOG, min_score=249, facets=(Facet("free"),)))
+    assert [hit.id for hit in found.hits] == ["d250", "d249"]
+    assert found.total == 2
+    assert found.facets == {"free": [Bucket("false", 1), Bucket("true", 1)]}
+
+
+def test_hits_are_counted_as_far_as_wanted(engine: Engine, index: str) -> None:
+    assert engine.search(index, Search(DOG, count=True))[:2] == (250, "eq")
+    assert engine.search(index, Search(DOG, count=100))[:2] == (100, "gte")
+    assert engine.search(index, Search(DOG, count=251))[:2] == (250, "eq")
+    none = engine.search(index, Search(DOG, count=False))
+    assert none[:2] == (10, "gte")
+    assert none.hits[0].id == "d250"
+
+
+def test_facets(engine: Engine, index: str) -> None:
+    wanted = ("stair_tokens", "likes", "price", "taken", "free")
+    facets = (*map(Facet, wanted[1:]), Facet("stair_tokens", 3))
+    found = engine.search(index, Search(All(), size=0, facets=facets)).facets
+    assert found is not None
+    assert found["stair_tokens"] == [Bucket("dog", 250), Bucket("t1", 36), Bucket("t2", 36)]
+    assert found["likes"] == [Bucket(1, 63), Bucket(2, 63), Bucket(0, 62), Bucket(3, 62)]
+    assert [one.value for one in found["price"]] == [
+        pytest.approx(1.1), pytest.approx(0.1), pytest.approx(2.1)
+    ]  # fmt: skip
+    assert [one.count for one in found["price"]] == [84, 83, 83]
+    assert found["taken"][0] == Bucket("2020-01-01T00:00:00.000Z", 50)
+    assert found["free"] == [Bucket("false", 167), Bucket("true", 83)]
+    one = engine.search(index, Search(Ids(("d001",)), facets=(Facet("stair_tokens"),)))
+    assert one.facets == {"stair_tokens": [Bucket("dog", 1), Bucket("t1", 1)]}
+    for field, why in [
+        ("stair", "cannot be counted"),
+        ("caption", "text"),
+        ("nothing", "no field"),
+    ]:
+        with pytest.raises(UsageError, match=why):
+            engine.search(index, Search(DOG, facets=(Facet(field),)))
+
+
+def test_words_that_were_found_are_marked(engine: Engine, index: str) -> None:
+    query = Match("caption", "dog bone") & Term("likes", "1")
+    found = engine.search(index, Search(query, size=1, highlight=("caption",)))
+    number = int(found.hits[0].id[1:])
+    text = f"A <em>Dog</em> &amp; a &lt;b&gt;dog&#x27;s&lt;/b&gt; <em>bone</em> number {number}"
+    assert found.hits[0].highlights is not None
+    assert [one.replace("/b", "&#x2F;b") for one in found.hits[0].highlights["caption"]] in (
+        [text.replace("/b", "&#x2F;b")],
+        [text],
+    )
+    assert engine.search(index, Search(DOG, highlight=("caption",))).hits[0].highlights == {}
+    assert engine.search(index, DOG).hits[0].highlights is None
+    with pytest.raises(UsageError, match="is keyword"):
+        engine.search(index, Search(DOG, highlight=("image",)))
+
+
+def test_pages_through_all(engine: Engine, index: str) -> None:
+    pages = list(engine.pages(index, DOG, 100))
+    assert [len(page.hits) for page in pages] == [100, 100, 50]
+    ids = [hit.id for page in pages for hit in page.hits]
+    assert ids == [f"d{n:03}" for n in range(250, 0, -1)]
+    assert {page.total for page in pages} == {250}
+    assert pages[2].hits[-1].why[0].score == pages[2].hits[-1].score == 1
+    assert not list(engine.pages(index, Term("likes", "9")))
+    equal = [hit.id for page in engine.pages(index, All(), 60) for hit in page.hits]
+    assert sorted(equal) == sorted(ids)
+    assert len(list(engine.pages(index, Search(DOG, size=1, min_score=249)))) == 2
+
+
+def test_pages_are_of_the_moment_of_the_call(engine: Engine, index: str) -> None:
+    pages = engine.pages(index, DOG, 249)
+    late = Document("late", {"stair": [{"dog": 300.0}], "stair_model": "m"})
+    assert engine.bulk(index, [late])[0].ok
+    engine.refresh(index)
+    try:
+        assert [len(page.hits) for page in pages] == [249, 1]
+    finally:
+        engine.delete(index, ["late"])
+        engine.refresh(index)
+
+
+def test_many_at_once(engine: Engine, index: str) -> None:
+    searches: list[Query | Search] = [DOG, Search(All(), size=2), Term("likes", "9")]
+    found = engine.search_many(index, searches)
+    assert [len(hits.hits) for hits in found] == [10, 2, 0]
+    assert found[0].hits == engine.search(index, DOG).hits
+    assert engine.search_many(index, []) == []
+    with pytest.raises(UsageError, match="no field"):
+        engine.search_many(index, [DOG, Term("nothing", "1")])
+
+
+def test_with_an_asynchronous_client_of_ones_own(engine: Engine, index: str) -> None:
+    from elasticsearch import AsyncElasticsearch
+    from opensearchpy import AsyncOpenSearch
+
+    from stair_search.engines.lucene.engine import LuceneEngine
+
+    if not isinstance(engine, LuceneEngine):
+        return
+    prepared = engine.prepare(index, Search(DOG, size=3))
+    client = AsyncOpenSearch if engine.info.product == "opensearch" else AsyncElasticsearch
+
+    async def asked() -> list[str]:
+        async with client(engine.info.url) as own:
+            answer = await own.search(index=index, body=prepared.body)
+            return [hit.id for hit in prepared.hits(answer).hits]
+
+    assert asyncio.run(asked()) == ["d250", "d249", "d248"]
