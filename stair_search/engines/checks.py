@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from stair_search.engines.parts import nested_above, nodes, placed
 from stair_search.engines.values import bounds, wanted_term
+from stair_search.engines.vectors import similarity
 from stair_search.engines.words import words
 from stair_search.errors import ModelError, UsageError
 from stair_search.fields import model_field
@@ -16,6 +17,7 @@ from stair_search.mappings import (
     STRING_TYPES,
     TEXT_TYPES,
     TOKEN_TYPES,
+    VECTOR_TYPES,
     WHOLE_TYPES,
     types_of,
 )
@@ -32,6 +34,8 @@ from stair_search.queries import (
     HasToken,
     Ids,
     Match,
+    MaxOf,
+    Nearest,
     Query,
     Range,
     Search,
@@ -70,7 +74,7 @@ def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
                 raise UsageError(
                     f"{len(values):,} values of {field!r} at once: engines take {MOST_VALUES:,}"
                 )
-            case Bool() | Constant():
+            case Bool() | Constant() | MaxOf():
                 pass
             case _:
                 rules += 1
@@ -100,6 +104,8 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
                     )
             case Term(field) | Terms(field) | Range(field) | Exists(field) if field in types:
                 _check_rule(node, types[field])
+            case Nearest(field) if field in types:
+                similarity(field, types[field], node.vector)
             case GeoDistance(field) | GeoBox(field) if field in types:
                 if types[field]["type"] != "geo_point":
                     kind = types[field]["type"]
@@ -153,7 +159,8 @@ def _field(node: Query) -> str | None:
             return field
         case (
             Term(field) | Terms(field) | Range(field) | Exists(field) | Match(field)
-            | GeoDistance(field) | GeoBox(field) | Tokens(field=field) | HasToken(field=field)
+            | GeoDistance(field) | GeoBox(field) | Nearest(field)
+            | Tokens(field=field) | HasToken(field=field)
         ):  # fmt: skip
             return field
     return None
@@ -165,6 +172,8 @@ def _check_rule(node: Query, mapping: Mapping[str, Any]) -> None:
     field = _field(node)
     if kind in TOKEN_TYPES:
         raise UsageError(f"field {field!r} holds tokens: require one instead")
+    if kind in VECTOR_TYPES and not isinstance(node, Exists):
+        raise UsageError(f"field {field!r} holds vectors: ask for the nearest")
     if kind == "nested":
         raise UsageError(f"field {field!r} holds photos: name a field of theirs")
     if kind in DATE_TYPES and "format" in mapping:

@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from stair_search.queries import BestPhoto, Bool, Boosted, Constant, Match, Query, Tokens, When
+from stair_search.queries import (
+    BestPhoto,
+    Bool,
+    Boosted,
+    Constant,
+    Match,
+    MaxOf,
+    Nearest,
+    Query,
+    Tokens,
+    When,
+)
 
-Leaf = Tokens | Match | Constant | BestPhoto | Boosted
+Leaf = Tokens | MaxOf | Nearest | Match | Constant | BestPhoto | Boosted
 
 
 def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Leaf]:
@@ -18,7 +29,7 @@ def scoring_parts(query: Query, matched: Callable[[Query], bool]) -> Iterator[Le
     adds nothing, even where it would match alone.
     """
     match query:
-        case Tokens() | Match() | Constant() | BestPhoto():
+        case Tokens() | MaxOf() | Nearest() | Match() | Constant() | BestPhoto():
             yield query
         case Boosted(inner):
             yield query
@@ -52,6 +63,9 @@ def placed(query: Query, path: str | None = None) -> Iterator[tuple[Query, str |
                 yield from placed(by.query, path)
         case BestPhoto(inner, below):
             yield from placed(inner, below)
+        case MaxOf(parts) | Nearest(rules=parts):
+            for part in parts:
+                yield from placed(part, path)
         case Bool():
             for part in (*query.must, *query.should, *query.filter, *query.must_not):
                 yield from placed(part, path)

@@ -27,6 +27,7 @@ WHOLE_TYPES = frozenset({"long", "integer", "short", "byte", "unsigned_long"})
 FLOAT_TYPES = frozenset({"double", "float", "half_float", "scaled_float"})
 TOKEN_TYPES = ("rank_features", "sparse_vector")
 """Fields that hold tokens; the second is Elasticsearch's, from 8.15 on."""
+VECTOR_TYPES = frozenset({"dense_vector", "knn_vector"})
 DATE_TYPES = frozenset({"date"})
 COLUMN_TYPES = (
     "keyword", "text", "boolean", "integer", "long", "float", "double", "date", "geo_point"
@@ -41,12 +42,14 @@ def index_body(
     replicas: int | None = None,
     several: bool = False,
     token_type: str = "rank_features",
+    vectors: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The body of `PUT /INDEX` for a product ("opensearch", "elasticsearch", "sqlite").
 
     columns: further field -> type ("keyword", "text", "integer", "float", "boolean", ...). Columns
     that are not declared become keywords when they first come. several: photos a document.
-    token_type: one of `TOKEN_TYPES`.
+    token_type: one of `TOKEN_TYPES`. vectors: further field -> numbers of a vector, compared by
+    cosine; of the photos where there are several.
 
     >>> index_body("opensearch", Fields(token="look"))["mappings"]["properties"]["look"]
     {'type': 'rank_features'}
@@ -65,6 +68,11 @@ def index_body(
     for name, kind in (columns or {}).items():
         mappings["properties"].setdefault(name, _column(name, kind))
     settings = body["settings"]["index"]
+    photos = mappings["properties"][fields.photos]["properties"] if several else None
+    for name, numbers in (vectors or {}).items():
+        (photos or mappings["properties"])[name] = _vector(product, name, numbers)
+    if vectors and product == "opensearch":
+        settings["knn"] = True
     if shards is not None:
         settings["number_of_shards"] = _least("shards", shards, 1)
     if replicas is not None:
@@ -93,10 +101,10 @@ def photos_in(mapping: Mapping[str, Any], fields: Fields | None = None) -> str |
     return fields.photos if nested == "nested" and token in TOKEN_TYPES else None
 
 
-def token_fields(mapping: Mapping[str, Any]) -> set[str]:
-    """The fields of an index that hold tokens."""
+def hidden_fields(mapping: Mapping[str, Any]) -> set[str]:
+    """The fields of an index that nobody reads: of tokens and of vectors."""
     types = types_of(mapping.get("properties", {}))
-    return {name for name, one in types.items() if one["type"] in TOKEN_TYPES}
+    return {name for name, one in types.items() if one["type"] in (*TOKEN_TYPES, *VECTOR_TYPES)}
 
 
 def types_of(properties: Mapping[str, Any], prefix: str = "") -> dict[str, dict[str, Any]]:
@@ -191,6 +199,17 @@ def _column(name: str, kind: str) -> dict[str, Any]:
         known = ", ".join(COLUMN_TYPES)
         raise UsageError(f"column {name!r} cannot have the type {kind!r}; there are: {known}")
     return dict(KEYWORD) if kind == "keyword" else {"type": kind}
+
+
+def _vector(product: str, name: str, numbers: int) -> dict[str, Any]:
+    if not 1 <= numbers <= 4096:
+        raise UsageError(f"vector {name!r} has 1 to 4,096 numbers, not {numbers}")
+    if product == "opensearch":
+        method = {"name": "hnsw", "engine": "lucene", "space_type": "cosinesimil"}
+        return {"type": "knn_vector", "dimension": numbers, "method": method}
+    # as exact as can be: the default keeps a byte of each number
+    made = {"type": "dense_vector", "dims": numbers, "index": True, "similarity": "cosine"}
+    return made | {"index_options": {"type": "hnsw"}}
 
 
 def _names(old: Fields, new: Fields) -> dict[str, str]:

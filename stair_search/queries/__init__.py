@@ -22,8 +22,11 @@ from stair_search.queries.tree import GeoDistance as GeoDistance
 from stair_search.queries.tree import HasToken as HasToken
 from stair_search.queries.tree import Ids as Ids
 from stair_search.queries.tree import Match as Match
+from stair_search.queries.tree import MaxOf as MaxOf
+from stair_search.queries.tree import Nearest as Nearest
 from stair_search.queries.tree import Query as Query
 from stair_search.queries.tree import Range as Range
+from stair_search.queries.tree import Raw as Raw
 from stair_search.queries.tree import Term as Term
 from stair_search.queries.tree import Terms as Terms
 from stair_search.queries.tree import Tokens as Tokens

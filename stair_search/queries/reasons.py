@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stair_search.fields import model_field
-from stair_search.queries.tree import Tokens
+from stair_search.queries.tree import MaxOf, Tokens
 from stair_search.tokens import truncate
 from stair_search.vocabulary import escape
 
@@ -17,7 +17,8 @@ class Reason(NamedTuple):
     """One contribution: `score` = float32(`query` x `image`) for a token.
 
     query: the question's weight (the boost for a word of a text field, the factor of what is
-    boosted); image: the document's weight as the engine holds it (None for what is no token).
+    boosted); image: the document's weight as the engine holds it, the similarity of a vector (None
+    for what is neither).
     """
 
     part: str
@@ -54,6 +55,14 @@ def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
         Reason(tokens.part, token, float(q), float(w), float(score))
         for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
     ]
+
+
+def max_reasons(most: MaxOf, source: Mapping[str, Any]) -> list[Reason]:
+    """Those of the part that scores most, see `token_reasons`."""
+    return max(
+        (token_reasons(part, source) for part in most.parts),
+        key=lambda reasons: sum(reason.score for reason in reasons),
+    )
 
 
 def factor_reason(part: str, before: float, after: float) -> list[Reason]:

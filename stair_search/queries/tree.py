@@ -16,10 +16,11 @@ True
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from stair_search.errors import UsageError
 
@@ -119,6 +120,59 @@ class Tokens(Node):
 
     def __sub__(self, other: Tokens) -> Tokens:
         return self + -other
+
+
+@dataclass(frozen=True, slots=True)
+class MaxOf(Node):
+    """Documents that one of the parts matches, each with the score of the part that scores most:
+    several photos as one question, where a hit need be like only one of them. Their sum, `a + b`,
+    asks for what they have in common.
+    """
+
+    parts: tuple[Tokens, ...]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise UsageError("the most of nothing cannot be asked for")
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest(Node):
+    """The `k` documents whose vector is nearest to this one, of those that all `rules` match. In
+    documents of several photos: the nearest photo of each of the `k` nearest documents.
+
+    Score: boost x similarity, by what the field was made for: cosine (1 + cos) / 2, dot product
+    (1 + dot) / 2, Euclidean distance 1 / (1 + d^2).
+
+    Clusters look for the k in every shard, and as nearly as the field's graph finds them. Rules
+    beside this clause leave out some of the k; `rules` within it are obeyed before.
+    """
+
+    field: str
+    vector: tuple[float, ...]
+    k: int = 100
+    boost: float = 1.0
+    rules: tuple[Query, ...] = ()
+    part: str = "vector"
+
+    def __post_init__(self) -> None:
+        _positive(f"boost of {self.field}", self.boost)
+        if not 1 <= self.k <= 10_000:
+            raise UsageError(f"nearest in {self.field}: k is 1 to 10,000, not {self.k}")
+        if not self.vector or not all(abs(x) <= _MOST for x in self.vector):
+            raise UsageError(f"nearest in {self.field}: a vector is of finite numbers")
+
+    @classmethod
+    def of(
+        cls,
+        field: str,
+        vector: Iterable[float],
+        k: int = 100,
+        boost: float = 1.0,
+        rules: tuple[Query, ...] = (),
+    ) -> Nearest:
+        """vector: any row of numbers, such as a NumPy array [D]."""
+        return cls(field, tuple(map(float, vector)), k, boost, rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +323,24 @@ class All(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Raw(Node):
+    """A cluster's own query, as JSON, for what this tree has no node for; unknown to the embedded
+    engine. Not scored. Never made of what a user types.
+    """
+
+    json: str
+
+    @classmethod
+    def of(cls, query: Any) -> Raw:
+        """query: a dict, or an object of `elasticsearch.dsl` or `opensearchpy`.
+
+        >>> Raw.of({"prefix": {"licence": "cc"}})
+        Raw(json='{"prefix": {"licence": "cc"}}')
+        """
+        return cls(json.dumps(query.to_dict() if hasattr(query, "to_dict") else query))
+
+
+@dataclass(frozen=True, slots=True)
 class Constant(Node):
     """What `query` matches, all with the same score. `part` names the clause in the reasons."""
 
@@ -410,8 +482,8 @@ class Boosted(Node):
 
 
 Query = (
-    Tokens | HasToken | Match | Term | Terms | Range | GeoDistance | GeoBox | Exists | Ids | All
-    | Constant | Bool | BestPhoto | Boosted
+    Tokens | MaxOf | Nearest | Match | HasToken | Term | Terms | Range | GeoDistance | GeoBox
+    | Exists | Ids | All | Raw | Constant | Bool | BestPhoto | Boosted
 )  # fmt: skip
 
 
@@ -480,8 +552,10 @@ def boosted(query: Query, factor: float) -> Query:
     match query:
         case Tokens():
             return query * factor
-        case Match(boost=boost):
+        case Match(boost=boost) | Nearest(boost=boost):
             return replace(query, boost=boost * float(factor))
+        case MaxOf(parts):
+            return MaxOf(tuple(part * factor for part in parts))
         case Constant(score=score):
             return replace(query, score=score * float(factor))
         case BestPhoto(inner) | Boosted(inner):
@@ -501,7 +575,7 @@ def _all_boosted(queries: tuple[Query, ...], factor: float) -> tuple[Query, ...]
 
 def _scores(query: Query) -> bool:
     match query:
-        case Tokens() | Match() | Constant():
+        case Tokens() | MaxOf() | Nearest() | Match() | Constant():
             return True
         case BestPhoto(inner) | Boosted(inner):
             return _scores(inner)

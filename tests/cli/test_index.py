@@ -67,3 +67,21 @@ def test_a_column_with_a_taken_or_odd_name_is_refused(
     assert result.exit_code == 2
     assert repr(column.partition("=")[0]) in result.stderr
     assert not (tmp_path / "x.db").exists()
+
+
+def test_a_field_for_vectors(cli: Cli, engine_url: str, index_name: str) -> None:
+    at = ["--url", engine_url, "--index", index_name, "--dry-run", "--format", "json"]
+    body = json.loads(cli("index", "create", *at, "--vector", "clip=512").stdout)
+    made = body["mappings"]["properties"]["clip"]
+    assert made["type"] in ("dense_vector", "knn_vector")
+    assert 512 in made.values()
+    for wrong, why in [
+        (["--vector", "clip"], "NAME=NUMBERS"),
+        (["--vector", "clip=0"], "1 to 4,096"),
+        (["--vector", "stair=3"], "cannot be a further field"),
+        (["--column", "a=keyword", "--vector", "a=3"], "given twice"),
+        (["--column", "a=5"], "cannot have the type"),
+    ]:
+        result = cli("index", "create", *at, *wrong)
+        assert result.exit_code == 2, wrong
+        assert why in result.stderr

@@ -40,6 +40,14 @@ stair-search index create --url https://search.example.org:9200 --dry-run > body
     show_default=True,
     help="How tokens are kept; sparse_vector is Elasticsearch's, from 8.15 on.",
 )
+@click.option(
+    "--vector",
+    "vectors",
+    callback=utf8,
+    multiple=True,
+    metavar="NAME=NUMBERS",
+    help="A field for vectors of so many numbers, compared by cosine.",
+)
 @click.option("--shards", type=click.IntRange(min=1), help="Number of shards.")
 @click.option("--replicas", type=click.IntRange(min=0), help="Copies of each shard.")
 @click.option("--dry-run", is_flag=True, help="Print the body, make nothing.")
@@ -51,6 +59,7 @@ def command(
     columns: tuple[str, ...],
     several: bool,
     token_type: str,
+    vectors: tuple[str, ...],
     shards: int | None,
     replicas: int | None,
     dry_run: bool,
@@ -64,20 +73,30 @@ def command(
     from ...engines.checks import check_sparse_vector
     from ...mappings import index_body
 
-    declared: dict[str, str] = {}
-    for text in columns:
-        name, kind = _column(text)
-        if name in fields.own or name in declared or name.startswith("_") or "." in name:
-            raise UsageError(
-                f"--column {text}: {name!r} cannot be a further field (the index's own fields, a "
-                f"name given twice, dots and a leading _ are out)"
-            )
-        declared[name] = kind
+    taken: set[str] = set()
+    declared = {"--column": dict[str, str](), "--vector": dict[str, str]()}
+    for option, texts in (("--column", columns), ("--vector", vectors)):
+        for text in texts:
+            name, kind = _further(option, text)
+            if name in fields.own | taken or name.startswith("_") or "." in name:
+                raise UsageError(
+                    f"{option} {text}: {name!r} cannot be a further field (the index's own fields, "
+                    f"a name given twice, dots and a leading _ are out)"
+                )
+            declared[option][name] = kind
+            taken.add(name)
     with destination.open() as engine:
         if token_type == "sparse_vector":
             check_sparse_vector(engine.info)
         body = index_body(
-            engine.info.product, fields, declared, shards, replicas, several, token_type
+            engine.info.product,
+            fields,
+            declared["--column"],
+            shards,
+            replicas,
+            several,
+            token_type,
+            {name: int(numbers) for name, numbers in declared["--vector"].items()},
         )
         if not dry_run:
             engine.create(destination.index, body)
@@ -90,8 +109,10 @@ def command(
     )
 
 
-def _column(text: str) -> tuple[str, str]:
+def _further(option: str, text: str) -> tuple[str, str]:
     name, equals, kind = text.partition("=")
+    if option == "--vector" and not (equals and name and kind.isdecimal()):
+        raise UsageError(f"--vector {text}: it is NAME=NUMBERS, like clip=512")
     if not (equals and name and kind):
         raise UsageError(f"--column {text}: it is NAME=TYPE, like taken=integer")
     return name, kind

@@ -11,8 +11,9 @@ import numpy as np
 from stair_search.engines.documents import flat
 from stair_search.engines.embedded.bm25 import length_byte
 from stair_search.engines.values import term
+from stair_search.engines.vectors import as_term
 from stair_search.engines.words import words
-from stair_search.mappings import KEYWORD, TEXT_TYPES
+from stair_search.mappings import KEYWORD, TEXT_TYPES, VECTOR_TYPES
 from stair_search.queries.reasons import stored_weights
 
 ALL = ("", "")  # the field and term that every document has
@@ -75,6 +76,8 @@ def _terms(name: str, values: list[Any], mapping: Mapping[str, Any]) -> tuple[Te
     kind = mapping["type"]
     if kind == "rank_features":
         return _weights(name, values), 0
+    if kind in VECTOR_TYPES:
+        return ({as_term(name, values, mapping): 0} if values else {}), 0
     if kind == "geo_point" and len(values) == 2 and all(isinstance(v, int | float) for v in values):
         values = [values]  # [lon, lat] is one point
     elif any(isinstance(value, dict | list) for value in values) and kind != "geo_point":

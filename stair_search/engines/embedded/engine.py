@@ -31,7 +31,7 @@ from stair_search.engines.lucene.compile import search_body
 from stair_search.engines.lucene.target import Target
 from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import model_field
-from stair_search.mappings import token_fields, types_of
+from stair_search.mappings import hidden_fields, types_of
 from stair_search.queries import Query, Search
 from stair_search.queries.search import as_search
 
@@ -46,8 +46,8 @@ class _Index(NamedTuple):
     documents: int  # numbers given so far
 
     @property
-    def token_fields(self) -> set[str]:
-        return token_fields(self.mapping)
+    def hidden_fields(self) -> set[str]:
+        return hidden_fields(self.mapping)
 
 
 class SqliteEngine:
@@ -128,7 +128,7 @@ class SqliteEngine:
             return search_body(search)
         with self._reading(index) as (_, found):
             target = Target(types=types_of(found.mapping["properties"]))
-            return search_body(search, found.token_fields, target)
+            return search_body(search, found.hidden_fields, target)
 
     def search(
         self, index: str, query: Query | Search, size: int = 10, *, why: bool = True
@@ -193,7 +193,7 @@ class SqliteEngine:
         start: int,
         began: float,
     ) -> Hits:
-        hidden = found.token_fields
+        hidden = found.hidden_fields
         hits = [
             answer.hit(evaluation, search, one, *self._document(db, found, one[0]), hidden)
             for one in ranked.best[start : start + search.size]

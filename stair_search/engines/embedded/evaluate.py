@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stair_search.engines import dates, points
+from stair_search.engines import dates, points, vectors
 from stair_search.engines.embedded import bm25, postings
 from stair_search.engines.embedded.analysis import ALL, EVERY, LENGTHS
 from stair_search.engines.embedded.database import Damaged
@@ -20,6 +20,7 @@ from stair_search.engines.embedded.postings import NOBODY, Holders
 from stair_search.engines.parts import nested_above, scoring_parts
 from stair_search.engines.values import Bound, bounds, number, wanted_term
 from stair_search.engines.words import words
+from stair_search.errors import UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import DATE_TYPES, TEXT_TYPES, types_of
 from stair_search.queries import (
@@ -36,8 +37,11 @@ from stair_search.queries import (
     HasToken,
     Ids,
     Match,
+    MaxOf,
+    Nearest,
     Query,
     Range,
+    Raw,
     Reason,
     Term,
     Terms,
@@ -45,7 +49,7 @@ from stair_search.queries import (
     When,
     token_reasons,
 )
-from stair_search.queries.reasons import factor_reason
+from stair_search.queries.reasons import factor_reason, max_reasons
 from stair_search.vocabulary import escape
 
 
@@ -83,7 +87,8 @@ class Ranked(NamedTuple):
 class Evaluation:
     """Queries on one snapshot of one index. What was evaluated once is kept.
 
-    path: of a nested field, to ask its photos instead of the documents; `size` is how many.
+    path: of a nested field, to ask its photos instead of the documents; `size` is how many, and
+    `documents` int64 [size] whose they are.
     """
 
     def __init__(
@@ -93,7 +98,9 @@ class Evaluation:
         size: int,
         mapping: Mapping[str, Any],
         path: str | None = None,
+        documents: NDArray[np.int64] | None = None,
     ) -> None:
+        self._documents = documents
         self._db, self._owner, self._size = db, owner, size
         self._mapping, self._every = mapping, (path, EVERY) if path else ALL
         self._types = types_of(mapping.get("properties", {}))
@@ -147,6 +154,11 @@ class Evaluation:
             match part:
                 case Tokens():
                     reasons += token_reasons(part, source)
+                case MaxOf():
+                    reasons += max_reasons(part, source)
+                case Nearest(boost=boost):
+                    score = float(self.find(part).scores[number])
+                    reasons.append(Reason(part.part, "", boost, score / boost, score))
                 case Match():
                     reasons += self._word_reasons(part, number)
                 case Constant():
@@ -176,6 +188,16 @@ class Evaluation:
         match query:
             case Tokens():
                 return self._tokens(query)
+            case MaxOf(parts):
+                found = [self.find(part) for part in parts]
+                return Found(
+                    np.logical_or.reduce([one.matched for one in found]),
+                    np.maximum.reduce([one.scores for one in found]),
+                )
+            case Nearest():
+                return self._nearest(query)
+            case Raw():
+                raise UsageError("a cluster's own query cannot be asked of the embedded engine")
             case HasToken():
                 return self._unscored(self._has_token(query))
             case Match():
@@ -233,6 +255,31 @@ class Evaluation:
         np.maximum.at(scores, documents[numbers], found.scores[numbers])
         return Found(matched, scores)
 
+    def _nearest(self, query: Nearest) -> Found:
+        among = np.ones(self._size, bool)
+        for rule in query.rules:
+            among &= self.find(rule).matched
+        scores = np.zeros(self._size, np.float32)
+        values = self._values(query.field)
+        if values:
+            by = vectors.similarity(query.field, self._types[query.field], query.vector)
+            asked = np.array(query.vector, np.float32)
+            try:
+                near = vectors.scores(by, vectors.of_terms(list(values)), asked)
+            except ValueError:
+                raise Damaged("a vector is cut") from None
+            for held, score in zip(values.values(), near, strict=True):
+                scores[held.numbers] = np.float32(query.boost) * np.float32(score)
+        among &= self._holding(values.values())
+        numbers = np.flatnonzero(among)
+        numbers = numbers[np.lexsort((numbers, -scores[numbers]))]
+        if self._documents is not None:  # of each document the nearest photo alone
+            _, first = np.unique(self._documents[numbers], return_index=True)
+            numbers = numbers[np.sort(first)]
+        matched = np.zeros(self._size, bool)
+        matched[numbers[: query.k]] = True
+        return Found(matched, np.where(matched, scores, 0).astype(np.float32))
+
     def _best_photo(self, query: BestPhoto, number: int) -> Best | None:
         photos, documents = self._inside(query.path)
         found = photos.find(query.query)
@@ -255,7 +302,7 @@ class Evaluation:
             ):
                 raise Damaged("photos are missing")
             documents = np.array([document for _, document in rows], np.int64)
-            inside = Evaluation(self._db, self._owner, len(rows), self._mapping, path)
+            inside = Evaluation(self._db, self._owner, len(rows), self._mapping, path, documents)
             self._photos[path] = inside, documents
         return self._photos[path]
 

@@ -5,6 +5,7 @@ Plain dicts in, plain dicts out; nothing is sent.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from stair_search.engines.lucene.target import ANY, Target
 from stair_search.engines.parts import nested_above, nodes, outside
 from stair_search.engines.values import bounds
+from stair_search.errors import UsageError
 from stair_search.fields import model_field
 from stair_search.queries import (
     All,
@@ -29,8 +31,11 @@ from stair_search.queries import (
     HasToken,
     Ids,
     Match,
+    MaxOf,
+    Nearest,
     Query,
     Range,
+    Raw,
     Search,
     Term,
     Terms,
@@ -88,10 +93,10 @@ def _facet(facet: Facet, target: Target) -> Body:
 
 
 def _to_explain(query: Query) -> bool:
-    """Whether to ask for an explanation: the engine alone knows what a word of a text adds, and by
-    what a score was boosted.
+    """Whether to ask for an explanation: the engine alone knows what a word of a text adds, how
+    near a vector is, and by what a score was boosted.
     """
-    return any(isinstance(node, Match | Boosted) for node in outside(query))
+    return any(isinstance(node, Match | Boosted | Nearest) for node in outside(query))
 
 
 def compiled(
@@ -127,7 +132,7 @@ def part_names(query: Query) -> dict[Query, str]:
             case Boosted(inner):
                 below = (inner,)
         for part in below:
-            if isinstance(part, Bool | Constant | Boosted):
+            if isinstance(part, Bool | Constant | Boosted | Nearest):
                 parts.append(part)
             walk(part)
 
@@ -153,6 +158,10 @@ class _Compiler:
                         "minimum_should_match": 1,
                     }
                 }
+            case MaxOf(parts):
+                return {"dis_max": {"queries": [self.scored(part) for part in parts]}}
+            case Nearest():
+                return self._named(query, {"bool": {"must": [self._nearest(query)]}})
             case Match(field, text, boost, every):
                 divided: Body = {
                     "query": text,
@@ -220,8 +229,13 @@ class _Compiler:
             case BestPhoto(inner, path):
                 nested = {"path": path, "query": self.unscored(inner), "score_mode": "none"}
                 return {"nested": nested}
-            case Tokens() | Match():
+            case Raw(text):
+                raw: Body = json.loads(text)
+                return raw
+            case Tokens() | MaxOf() | Match():
                 return self.scored(query)
+            case Nearest():
+                return self._nearest(query)
 
     def _held(self, field: str, tokens: Sequence[tuple[str, float]]) -> list[Body]:
         """Clauses that score the tokens of a document, one for each or one for all."""
@@ -230,6 +244,23 @@ class _Compiler:
         vector = {escape(token): number(weight) for token, weight in tokens}
         # not pruned: by default the engine leaves out tokens that many documents hold
         return [{"sparse_vector": {"field": field, "query_vector": vector, "prune": False}}]
+
+    def _nearest(self, query: Nearest) -> Body:
+        vector = [number(value) for value in query.vector]
+        wanted: Body = {"k": query.k, "boost": number(query.boost)}
+        if query.rules:
+            wanted["filter"] = {"bool": {"filter": [self.unscored(rule) for rule in query.rules]}}
+        if self._target.product != "elasticsearch":
+            return {"knn": {query.field: {"vector": vector, **wanted}}}
+        if self._target.number < (8, 12):
+            raise UsageError(
+                f"nearest in {query.field}: Elasticsearch finds vectors within a query from 8.12 on"
+            )
+        if self._target.number < (8, 16):  # which finds as many as are candidates
+            wanted["num_candidates"] = wanted.pop("k")
+        else:  # by default a half more than k, with which one in a few nearest is missed
+            wanted["num_candidates"] = min(max(100, 2 * query.k), 10_000)
+        return {"knn": {"field": query.field, "query_vector": vector, **wanted}}
 
     def _bool(self, query: Bool) -> Body:
         must, should, filters, must_not = query.must, query.should, query.filter, query.must_not

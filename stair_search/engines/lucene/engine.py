@@ -26,7 +26,7 @@ from stair_search.engines.lucene.target import Target
 from stair_search.engines.parts import nested_above
 from stair_search.errors import DestinationError, StairError, UsageError
 from stair_search.fields import model_field
-from stair_search.mappings import token_fields, types_of
+from stair_search.mappings import hidden_fields, types_of
 from stair_search.queries import Bool, Ids, Query, Search
 from stair_search.queries.search import MOST_HITS, as_search
 
@@ -84,8 +84,8 @@ class _About(NamedTuple):
         return types_of(self.mapping.get("properties", {}))
 
     @property
-    def token_fields(self) -> set[str]:
-        return token_fields(self.mapping)
+    def hidden_fields(self) -> set[str]:
+        return hidden_fields(self.mapping)
 
 
 class Prepared(NamedTuple):
@@ -110,7 +110,7 @@ class LuceneEngine:
     def __init__(self, server: Server, url: str, send: Send, close: Callable[[], None]) -> None:
         self.info = EngineInfo(server.product, server.version, url)
         self._send, self._close = send, close
-        self._dialect = dialect(server)
+        self._dialect, self._number = dialect(server), server.number
         self._abouts: dict[str, _About | None] = {}
         self._fitting: set[tuple[str, str, str]] = set()
 
@@ -420,12 +420,17 @@ class LuceneEngine:
     def _target(self, about: _About | None) -> Target:
         settings, types = (about.settings, about.types) if about else ({}, {})
         return Target(
-            self._dialect.legacy_bm25, settings, types, hides_vectors=self._dialect.hides_vectors
+            self._dialect.legacy_bm25,
+            settings,
+            types,
+            hides_vectors=self._dialect.hides_vectors,
+            product=self.info.product,
+            number=self._number,
         )
 
     def _hidden(self, query: Query, about: _About | None) -> set[str]:
         asked = {field for field, _ in wanted_models(query)}
-        return asked | (about.token_fields if about else set())
+        return asked | (about.hidden_fields if about else set())
 
     def _checked(self, index: str, search: Search) -> _About | None:
         """Fields and models that are asked for are there, or an error says what is."""

@@ -17,17 +17,20 @@ from stair_search.queries import (
     Boosted,
     Constant,
     Match,
+    MaxOf,
+    Nearest,
     Query,
     Reason,
     Search,
     Tokens,
     token_reasons,
 )
-from stair_search.queries.reasons import factor_reason
+from stair_search.queries.reasons import factor_reason, max_reasons
 
 # "weight(caption:dog in 12) [PerFieldSimilarity], result of:"
 _WEIGHT = re.compile(r"weight\((?:Synonym\()?(.+) in \d+\)")
 _FACTOR = "function score, product of"
+_NEAR = ("within top", "found vector with")
 _NESTED = "Score based on"
 
 
@@ -92,6 +95,7 @@ def _why(
     reasons: list[Reason] = []
     fields: set[str] = set()
     factors: list[str] = []
+    vectors: list[Nearest] = []
 
     def may_add(node: Query) -> bool:  # a best photo tells by coming back
         return node not in names or isinstance(node, BestPhoto) or names[node] in matched
@@ -100,6 +104,10 @@ def _why(
         match part:
             case Tokens():
                 reasons += token_reasons(part, source)
+            case MaxOf():
+                reasons += max_reasons(part, source)
+            case Nearest():
+                vectors.append(part)
             case Match(field):
                 fields.add(field)
             case Boosted():
@@ -110,23 +118,33 @@ def _why(
                 for best in hit["inner_hits"][names[part]]["hits"]["hits"]:
                     whole = {f"{path}.{name}": value for name, value in best["_source"].items()}
                     reasons += _why(inner, best, whole, names)
-    if fields or factors:
-        reasons += _explained(hit.get("_explanation", {}), fields, iter(factors))
+    if fields or factors or vectors:
+        explanation = hit.get("_explanation", {})
+        reasons += _explained(explanation, fields, iter(factors), iter(vectors))
     return sorted(reasons, key=lambda reason: -reason.score)
 
 
 def _explained(
-    explanation: Mapping[str, Any], fields: Collection[str], factors: Iterator[str]
+    explanation: Mapping[str, Any],
+    fields: Collection[str],
+    factors: Iterator[str],
+    vectors: Iterator[Nearest],
 ) -> Iterator[Reason]:
-    """What each word of a text field added, and each factor, wherever it stands in the explanation.
+    """What each word of a text field added, each vector and each factor, wherever it stands in the
+    explanation.
 
-    A filter adds nothing, and engines do not explain the words in it. factors: names of what is
-    boosted, in the order of the query, which is that of the explanation.
+    A filter adds nothing, and engines do not explain the words in it. factors, vectors: names of
+    what is boosted, and vectors that are near, in the order of the query, which is that of the
+    explanation.
     """
     said: str = explanation.get("description", "")
     details: list[dict[str, Any]] = explanation.get("details", [])
     if said.startswith(_NESTED):
         return  # the best photo has an explanation of its own
+    if said.startswith(_NEAR) and (near := next(vectors, None)):
+        score = _float32(explanation["value"])
+        yield Reason(near.part, "", near.boost, score / near.boost, score)
+        return
     if said.startswith(_FACTOR):
         name, before = next(factors, "boost"), details[0]["value"]
         yield from factor_reason(name, _float32(before), _float32(explanation["value"]))
@@ -134,7 +152,7 @@ def _explained(
     weight = _WEIGHT.match(said)
     if weight is None:
         for detail in details:
-            yield from _explained(detail, fields, factors)
+            yield from _explained(detail, fields, factors, vectors)
         return
     for field in fields:
         if weight[1].startswith(f"{field}:"):

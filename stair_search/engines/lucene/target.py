@@ -12,13 +12,15 @@ from stair_search.mappings import DATE_TYPES
 class Target(NamedTuple):
     """legacy_bm25: whether "BM25" means LegacyBM25 there. settings: the `index` part of the index
     settings. types: field -> its mapping, empty where a role may not see it. hides_vectors: whether
-    `_source` comes back without them unless asked for.
+    `_source` comes back without them unless asked for. number: major and minor version.
     """
 
     legacy_bm25: bool = False
     settings: Mapping[str, Any] = {}
     types: Mapping[str, Mapping[str, Any]] = {}
     hides_vectors: bool = False
+    product: str = "opensearch"
+    number: tuple[int, int] = (99, 0)
 
     def kind(self, field: str) -> str | None:
         """The type of a field."""
