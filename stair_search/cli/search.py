@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal, get_args
+
 import click
 
-from ..queries import Search
+from ..errors import UsageError
+from ..queries import RRF, Bool, Hybrid, Normalised, Search
 from .clauses import facet
 from .command import Command, debug_option, utf8
 from .destination import Destination, destination_options
 from .hits import as_dict, lines
 from .output import Format, emit, format_option, note, to_json
 from .questions import Asked, build, question_options
+
+if TYPE_CHECKING:
+    from ..engines import Engine, Hits
+
+Fuse = Literal["sum", "rrf", "min_max", "l2"]
 
 EXAMPLES = """
 stair-search search dog on the beach
@@ -57,6 +65,14 @@ stair-search search bus --url https://search.example.org:9200 --show-query > que
     metavar="FIELD",
     help="Show a text field with the words that were found in <em>.",
 )
+@click.option(
+    "--fuse",
+    type=click.Choice(get_args(Fuse)),
+    default="sum",
+    show_default=True,
+    help="How words, photo and text are made one list: by their scores, by ranks, or by scores on "
+    "one scale.",
+)
 @click.option("--show-query", is_flag=True, help="Print the engine's query instead of hits.")
 @destination_options
 @format_option
@@ -69,6 +85,7 @@ def command(
     min_score: float | None,
     facets: tuple[str, ...],
     highlight: tuple[str, ...],
+    fuse: Fuse,
     show_query: bool,
     format: Format,
 ) -> None:
@@ -88,15 +105,27 @@ def command(
             facets=tuple(map(facet, facets)),
             highlight=highlight,
         )
+        if fuse != "sum" and (show_query or search != Search(question.query, size)):
+            raise UsageError(f"--fuse {fuse} makes hits alone, from the first on")
         if show_query:
             body = engine.body(search, index=destination.index)
             click.echo(to_json(body, indent=2))
             note(_how_to_send(engine.info.product, engine.info.url, destination.index))
             return
-        found = engine.search(destination.index, search)
+        found = _found(engine, destination.index, search, question.query, fuse)
     emit(format, as_dict(found), lambda: lines(found, question.fields, start), rows="hits")
     if not found.hits:
         note("no hits")
+
+
+def _found(engine: Engine, index: str, search: Search, asked: Bool, fuse: Fuse) -> Hits:
+    if fuse == "sum":
+        return engine.search(index, search)
+    from ..engines.hybrid import search_hybrid
+
+    by = RRF() if fuse == "rrf" else Normalised(fuse)
+    hybrid = Hybrid.of_question(asked, by, depth=max(100, search.size))
+    return search_hybrid(engine, index, hybrid, search.size)
 
 
 def _how_to_send(product: str, url: str, index: str) -> str:

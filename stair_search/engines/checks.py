@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
 COUNTED_TYPES = STRING_TYPES | WHOLE_TYPES | FLOAT_TYPES | DATE_TYPES | {"boolean"}
+_MOST_WEIGHT = 64
 MOST_VALUES = 65_536  # index.max_terms_count
 
 
@@ -256,6 +257,19 @@ def check_sparse_vector(info: EngineInfo) -> None:
             f"{info.url} is {info.product} {info.version}, and tokens in a sparse_vector can be "
             f"asked for from Elasticsearch 8.15 on; rank_features works everywhere"
         )
+
+
+def check_neural_sparse(info: EngineInfo, query: Query) -> None:
+    """Raises UsageError where tokens cannot be asked for by OpenSearch's query of this name."""
+    if info.product != "opensearch":
+        raise UsageError(f"{info.url} is {info.product}, and neural_sparse is OpenSearch's query")
+    asked = (pair for node in nodes(query) if isinstance(node, Tokens) for pair in node.asked)
+    for token, weight in asked:
+        if weight > _MOST_WEIGHT:
+            raise UsageError(
+                f"token {token!r} has weight {weight:g}, and neural_sparse takes {_MOST_WEIGHT}: "
+                f"ask for less of it, or without neural_sparse"
+            )
 
 
 def check_index_name(index: str) -> None:

@@ -37,6 +37,9 @@ class Search:
     engine that need not count leaves out what is too weak to be among the best.
     highlight: text fields that come back with the words that were found in <em>, as HTML.
     why: whether hits come with their reasons.
+    neural_sparse: whether OpenSearch is asked for tokens by its query of that name (of the plugin
+    neural-search, with tokens as they are; weights up to 64), which its pipelines know to speed up.
+    The scores are the same.
 
     >>> from stair_search.queries import All
     >>> Search(All(), start=20, facets=(Facet("stair_tokens"),)).size
@@ -51,6 +54,7 @@ class Search:
     facets: tuple[Facet, ...] = ()
     highlight: tuple[str, ...] = ()
     why: bool = True
+    neural_sparse: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 0 or self.start < 0 or self.start + self.size > MOST_HITS:

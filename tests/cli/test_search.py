@@ -293,3 +293,20 @@ def test_facets_a_later_page_and_marked_words(cli: Cli, collection: list[str]) -
         result = cli(*asked, *wrong)
         assert result.exit_code == 2
         assert why in result.stderr
+
+
+def test_words_and_text_fused_by_rank(cli: Cli, collection: list[str]) -> None:
+    asked = ["search", "dog", "--match", "caption:sand", "--filter", "licence=cc0", *collection]
+    for fuse in ("rrf", "min_max", "l2"):
+        found = json.loads(cli(*asked, "--fuse", fuse, "--format", "json").stdout)
+        assert [hit["id"] for hit in found["hits"]] == ["beach"]
+        why = found["hits"][0]["why"]
+        assert {reason["part"] for reason in why} == {"question", "caption"}
+        assert np.isclose(sum(r["score"] for r in why), found["hits"][0]["score"])
+    assert found["hits"][0]["score"] == pytest.approx(1)
+    result = cli(*asked, "--fuse", "rrf", "--facet", "licence")
+    assert result.exit_code == 2
+    assert "hits alone" in result.stderr
+    result = cli("search", "--filter", "licence=cc0", "--fuse", "rrf", *collection)
+    assert result.exit_code == 2
+    assert "nothing scores" in result.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from stair_search.engines import Bucket, Document, Engine, connect
 from stair_search.errors import UsageError
 from stair_search.mappings import index_body
-from stair_search.queries import All, Facet, Ids, Match, Query, Search, Term, Tokens
+from stair_search.queries import All, Facet, HasToken, Ids, Match, Query, Search, Term, Tokens
 from tests.conftest import Engines
 
 pytestmark = pytest.mark.engines
@@ -186,3 +187,18 @@ def test_with_an_asynchronous_client_of_ones_own(engine: Engine, index: str) -> 
             return [hit.id for hit in prepared.hits(answer).hits]
 
     assert asyncio.run(asked()) == ["d250", "d249", "d248"]
+
+
+def test_tokens_as_they_are_by_neural_sparse(engine: Engine, index: str) -> None:
+    query = Tokens.of({"dog": 1.3, ".": 0.2, "cat": 2.0}, "m") | Match("caption", "bone", 0.1)
+    search = Search(query & ~HasToken("dog", "m", 249.5), neural_sparse=True)
+    if engine.info.product != "opensearch":
+        with pytest.raises(UsageError, match="OpenSearch's query"):
+            engine.search(index, search)
+        return
+    assert '"neural_sparse"' in json.dumps(engine.body(search, index=index))
+    found = engine.search(index, search)
+    assert found.hits == engine.search(index, search.query).hits
+    assert found.hits[0].id == "d249"
+    with pytest.raises(UsageError, match="weight 65"):
+        engine.search(index, Search(Tokens.of({"dog": 65.0}, "m"), neural_sparse=True))

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stair_search.engines import Document, Engine, Hits, connect
+from stair_search.engines.like import more_like
 from stair_search.engines.parts import nodes
 from stair_search.errors import UsageError
 from stair_search.mappings import index_body
@@ -34,7 +35,7 @@ from stair_search.queries import (
     filtered,
 )
 from tests.conftest import Engines
-from tests.engines.test_same_answers import check_same, check_sum
+from tests.engines.test_same_answers import by_id, check_same, check_sum
 
 pytestmark = pytest.mark.engines
 CLUSTERS = ("opensearch", "elasticsearch8", "elasticsearch9")
@@ -225,3 +226,22 @@ def test_a_vector_that_changes(places: dict[str, Engine]) -> None:
     assert engine.search(index, nearest(1, 1)).hits[0].score == pytest.approx(1)
     engine.delete(index, ["new"])
     assert engine.search(index, nearest(1, 1)).hits[0].id != "new"
+
+
+def test_more_like_a_document(places: dict[str, Engine]) -> None:
+    for kind in ("one", "several"):
+        index = f"{PLACE}-{kind}"
+        wanted = places["sqlite"].search(index, more_like(places["sqlite"], index, "d003"))
+        for name, engine in places.items():
+            query = more_like(engine, index, "d003")
+            got = engine.search(index, query)
+            assert "d003" not in by_id(got)
+            check_sum(got, name)
+            check_same(wanted, got, name)
+            with pytest.raises(UsageError, match="holds no document 'x'"):
+                more_like(engine, index, "x")
+        assert len(wanted.hits) == 10
+    places["sqlite"].bulk(f"{PLACE}-one", [Document("bare", {"licence": "l9"})])
+    with pytest.raises(UsageError, match="no tokens"):
+        more_like(places["sqlite"], f"{PLACE}-one", "bare")
+    places["sqlite"].delete(f"{PLACE}-one", ["bare"])

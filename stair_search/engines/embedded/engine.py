@@ -17,6 +17,7 @@ from stair_search.engines.base import Document, EngineInfo, Hits, Outcome
 from stair_search.engines.checks import (
     check_index_name,
     check_model,
+    check_neural_sparse,
     check_search,
     check_size,
     no_index,
@@ -176,6 +177,8 @@ class SqliteEngine:
 
     def _evaluation(self, db: sqlite3.Connection, found: _Index, search: Search) -> Evaluation:
         """What answers a search, which is refused where it cannot be answered."""
+        if search.neural_sparse:
+            check_neural_sparse(self.info, search.query)
         check_search(found.name, search, found.mapping)
         check_size(search.query, types_of(found.mapping["properties"]))
         for field, model in wanted_models(search.query):

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from stair_search.engines.base import Document, EngineInfo, Hits, Outcome, RequestError
 from stair_search.engines.checks import (
     check_model,
+    check_neural_sparse,
     check_search,
     check_size,
     no_index,
@@ -254,6 +255,28 @@ class LuceneEngine:
         prepared = self.prepare(index, query, size, why=why)
         return prepared.hits(self._search(index, prepared.body))
 
+    def send_search(self, index: str, body: Mapping[str, Any], **params: str) -> dict[str, Any]:
+        """The answer to a body as `prepare` or somebody else has made it."""
+        return self._search(index, body, **params)
+
+    def hold_search_pipeline(self, name: str, body: Mapping[str, Any]) -> None:
+        """Makes an OpenSearch search pipeline where there is none of this name. Raises
+        DestinationError where the one that is there does something else.
+        """
+        path = _path("_search", "pipeline", name)
+        try:
+            held = self._send("GET", path)[name]
+        except RequestError as error:
+            if error.status != 404:
+                raise
+            self._send("PUT", path, body=_json(body))
+            return
+        if {key: held.get(key) for key in body} != body:
+            raise DestinationError(
+                f"{self.info.url}: search pipeline {name!r} does something else; name another, or "
+                f"send PUT {path} {json.dumps(body)}"
+            )
+
     def search_many(self, index: str, searches: Sequence[Query | Search]) -> list[Hits]:
         prepared = [self.prepare(index, search) for search in searches]
         if not prepared:
@@ -414,8 +437,11 @@ class LuceneEngine:
         return self._whole(index, answer)
 
     def _prepared(self, search: Search, about: _About | None) -> Prepared:
-        hidden = self._hidden(search.query, about)
-        return Prepared(search, search_body(search, hidden, self._target(about)), hidden)
+        hidden, target = self._hidden(search.query, about), self._target(about)
+        if search.neural_sparse:
+            check_neural_sparse(self.info, search.query)
+            target = target._replace(neural_sparse=True)
+        return Prepared(search, search_body(search, hidden, target), hidden)
 
     def _target(self, about: _About | None) -> Target:
         settings, types = (about.settings, about.types) if about else ({}, {})

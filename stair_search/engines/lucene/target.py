@@ -13,6 +13,7 @@ class Target(NamedTuple):
     """legacy_bm25: whether "BM25" means LegacyBM25 there. settings: the `index` part of the index
     settings. types: field -> its mapping, empty where a role may not see it. hides_vectors: whether
     `_source` comes back without them unless asked for. number: major and minor version.
+    neural_sparse: whether OpenSearch's query of this name asks for tokens.
     """
 
     legacy_bm25: bool = False
@@ -21,6 +22,7 @@ class Target(NamedTuple):
     hides_vectors: bool = False
     product: str = "opensearch"
     number: tuple[int, int] = (99, 0)
+    neural_sparse: bool = False
 
     def kind(self, field: str) -> str | None:
         """The type of a field."""
