@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stair_search.engines.parts import nested_above, nodes, placed
 from stair_search.engines.values import bounds, wanted_term
@@ -54,11 +54,29 @@ _MOST_WEIGHT = 64
 MOST_VALUES = 65_536  # index.max_terms_count
 
 
+class Clauses(NamedTuple):
+    """How many a query has, as a cluster counts them."""
+
+    tokens: int
+    words: int
+    rules: int
+
+
 def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
     """Raises UsageError where a cluster would refuse the query for its number of clauses.
 
-    types: field -> its mapping, empty where that is not known.
+    types: field -> its mapping, empty where that is not known. See `fit.fitted`.
     """
+    tokens, in_text, rules = clauses(query, types)
+    if tokens + in_text + rules > MOST_CLAUSES:
+        raise UsageError(
+            f"the query has {tokens + rules + in_text} clauses ({tokens} tokens, {in_text} words "
+            f"of text, {rules} rules), and engines take {MOST_CLAUSES}: ask with fewer words"
+        )
+
+
+def clauses(query: Query, types: Mapping[str, Mapping[str, Any]]) -> Clauses:
+    """Raises UsageError for more values at once than a cluster takes."""
     tokens = rules = in_text = 0
     for node in nodes(query):
         match node:
@@ -79,11 +97,7 @@ def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
                 pass
             case _:
                 rules += 1
-    if tokens + rules + in_text > MOST_CLAUSES:
-        raise UsageError(
-            f"the query has {tokens + rules + in_text} clauses ({tokens} tokens, {in_text} words "
-            f"of text, {rules} rules), and engines take {MOST_CLAUSES}: ask with fewer words"
-        )
+    return Clauses(tokens, in_text, rules)
 
 
 def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:

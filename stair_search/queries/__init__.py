@@ -8,6 +8,7 @@ from stair_search.queries.build import recent as recent
 from stair_search.queries.fusion import RRF as RRF
 from stair_search.queries.fusion import Hybrid as Hybrid
 from stair_search.queries.fusion import Normalised as Normalised
+from stair_search.queries.pruning import pruned as pruned
 from stair_search.queries.reasons import Reason as Reason
 from stair_search.queries.reasons import token_reasons as token_reasons
 from stair_search.queries.search import Facet as Facet
