@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from stair_search.errors import UsageError
 from stair_search.tokens import TokenWeights
 
 
@@ -112,3 +113,12 @@ class Vocabulary:
         pairs = sorted((self._ids[token], weight) for token, weight in weights.items())
         ids = np.array([i for i, _ in pairs], np.int32)
         return TokenWeights(ids, np.array([w for _, w in pairs], np.float64))
+
+
+def check_known(tokens: Iterable[str], vocabulary: Vocabulary, where: str) -> None:
+    """Raises UsageError for what is no token of the vocabulary. where: they were named."""
+    for token in tokens:
+        if token not in vocabulary:
+            near = vocabulary.similar(token)
+            hint = f"; did you mean {', '.join(near)}?" if near else ""
+            raise UsageError(f"{where}: {token!r} is no token of the model{hint}")

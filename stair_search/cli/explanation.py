@@ -10,7 +10,21 @@ from ..engines.parts import placed
 from ..engines.words import words
 from ..errors import UsageError
 from ..fields import model_field
-from ..queries import BestPhoto, Bool, HasToken, Ids, Match, Query, Range, Reason, Term, Tokens
+from ..queries import (
+    BestPhoto,
+    Bool,
+    Governed,
+    HasToken,
+    Ids,
+    Match,
+    Query,
+    Range,
+    Reason,
+    Term,
+    Terms,
+    Tokens,
+)
+from ..queries.policy import Refused
 from ..queries.reasons import stored_weights
 from ..tokens import truncate
 from ..vocabulary import escape
@@ -99,19 +113,27 @@ def _excluding(
     for place, (clause, holds) in enumerate(zip(clauses, matched, strict=True)):
         wanted = place < len(query.filter)
         if holds != wanted:
-            yield _in_words(clause, wanted, [source])
+            if isinstance(query, Governed) and query.policy and clause in query.added:
+                said = _in_words(clause, wanted, [source], "forbids")
+                yield f"policy {query.policy.name}: {said}"
+            else:
+                yield _in_words(clause, wanted, [source])
 
 
-def _in_words(clause: Query, wanted: bool, sources: Sequence[Mapping[str, Any]]) -> str:
+def _in_words(
+    clause: Query, wanted: bool, sources: Sequence[Mapping[str, Any]], verb: str = "without"
+) -> str:
     """sources: the document, or its photos with the whole names of their fields."""
     match clause:
+        case Refused(policy=policy, token=token):
+            return f"policy {policy}: does not let ask for {token}"
         case BestPhoto(inner, path):
             photos = [
                 {f"{path}.{name}": value for name, value in photo.items()}
                 for source in sources
                 for photo in source.get(path) or []
             ]
-            return _in_words(inner, wanted, photos)
+            return _in_words(inner, wanted, photos, verb)
         case Bool(filter=rules) if wanted and rules:  # of one photo
             together = " in one photo" if len(rules) > 1 else ""
             return " and ".join(_in_words(rule, wanted, sources) for rule in rules) + together
@@ -119,14 +141,16 @@ def _in_words(clause: Query, wanted: bool, sources: Sequence[Mapping[str, Any]])
             return f"require {token}"
         case HasToken(token=token, minimum=minimum, field=field):
             least = "" if minimum is None else f":{minimum:g}"
-            # none: the document was written anew, and a search does not see that yet
-            held = [stored_weights(source.get(field)).get(escape(token), 0) for source in sources]
-            strongest = max(held, default=0)
-            has = f" (has {float(truncate(strongest)):.4g})" if strongest else ""
-            return f"without {token}{least}{has}"
+            return f"{verb} {token}{least}{_has(token, field, sources)}"
+        case Tokens(weights=weights, field=field) if not wanted:
+            had = [f"{t}{has}" for t, _ in weights if (has := _has(t, field, sources))]
+            return f"{verb} {', '.join(had or [t for t, _ in weights])}"
         case Term(field=field, value=value) if wanted:
             has = ", ".join(dict.fromkeys(str(source.get(field)) for source in sources))
             return f"filter {field}={value} (has {has or None})"
+        case Terms(field=field, values=values) if wanted:
+            has = ", ".join(dict.fromkeys(str(source.get(field)) for source in sources))
+            return f"filter {field}={' or '.join(values)} (has {has or None})"
         case Range(field=field) if wanted:
             bounds = " and ".join(f"{_SIGNS[name]}{value}" for name, value in clause.bounds.items())
             has = ", ".join(dict.fromkeys(str(source.get(field)) for source in sources))
@@ -135,3 +159,12 @@ def _in_words(clause: Query, wanted: bool, sources: Sequence[Mapping[str, Any]])
             return f"filter {field}!={value}"
         case _:
             return f"{'filter' if wanted else 'must not'} {clause}"
+
+
+def _has(token: str, field: str, sources: Sequence[Mapping[str, Any]]) -> str:
+    """The token's weight in words; nothing where the document was written anew without it, and a
+    search does not see that yet.
+    """
+    held = [stored_weights(source.get(field)).get(escape(token), 0) for source in sources]
+    strongest = max(held, default=0)
+    return f" (has {float(truncate(strongest)):.4g})" if strongest else ""

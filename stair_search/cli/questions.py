@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..engines.checks import MOST_CLAUSES
+from ..engines.fit import fitted
 from ..engines.parts import nodes
 from ..errors import UsageError
 from ..fields import Fields
@@ -33,9 +35,11 @@ from ..queries.grammar import (
     can_be_typed,
     parse,
 )
+from ..queries.pruning import token_count
 from . import clauses
 from .command import model_option, text_encoder_option, utf8
 from .output import warn
+from .policies import held_to
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
@@ -60,6 +64,7 @@ class Asked:
     model: str
     text_encoder: str | None = None
     strict: bool = False
+    policy: Path | None = None
 
     @property
     def needs_model(self) -> bool:
@@ -94,10 +99,13 @@ def question_options(command: F) -> F:
         model: str,
         text_encoder: str | None,
         strict: bool,
+        policy: Path | None,
         **kwargs: Any,
     ) -> Any:
         words = " ".join(question).strip()
-        asked = Asked(words, image, without, require, match, filter, model, text_encoder, strict)
+        asked = Asked(
+            words, image, without, require, match, filter, model, text_encoder, strict, policy
+        )
         if not (asked.needs_model or match or filter):
             raise UsageError(
                 "nothing is asked: give words, --image, --match, --filter, --require or --without"
@@ -141,6 +149,12 @@ _OPTIONS = (
         help="Only photos with exactly this value.",
     ),
     click.option("--strict", is_flag=True, help="Refuse what is not understood of QUESTION."),
+    click.option(
+        "--policy",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Which tokens may be asked for, with which weights, and what no hit may hold.",
+    ),
     text_encoder_option,
     model_option("The model that encodes the question: the one that wrote the index."),
 )
@@ -156,7 +170,7 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
     matches = [clauses.match(text) for text in asked.match]
     filters = [clauses.value(text) for text in asked.filter]
     encoder = None
-    if asked.needs_model:
+    if asked.needs_model or asked.policy:  # a policy speaks of the model's tokens
         from ..encoders import load_encoder
 
         encoder = load_encoder(asked.model, text=asked.text_encoder)
@@ -190,8 +204,23 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         photos=photos,
     )
     _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
+    if asked.policy:
+        query = held_to(asked.policy, query, encoder, engine, index, fields, photos)
+    query = _fitting(query, types)
     scored = [node.asked for node in nodes(query) if isinstance(node, Tokens)]
     return Question(query, fields, photos, {t: w for asked in scored for t, w in asked})
+
+
+def _fitting(query: Bool, types: Mapping[str, Mapping[str, Any]]) -> Bool:
+    """The query with as many tokens as an engine takes. Warns of the others."""
+    fits, dropped = fitted(query, types)
+    if dropped:
+        every = token_count(query)
+        warn(
+            f"engines take {MOST_CLAUSES:,} clauses: of {every:,} tokens that are asked for the "
+            f"{dropped:,} weakest are left out"
+        )
+    return fits if isinstance(fits, Bool) else Bool(must=(fits,))
 
 
 def _parsed(asked: Asked, types: Mapping[str, Mapping[str, Any]], photos: str | None) -> Said:

@@ -11,12 +11,12 @@ from stair_search.errors import UsageError
 from stair_search.mappings import photos_in
 from stair_search.queries import BestPhoto, Bool, HasToken, Query
 from stair_search.queries.reasons import stored_weights
-from stair_search.vocabulary import Vocabulary, escape
+from stair_search.vocabulary import Vocabulary, check_known, escape
 
 from . import job as jobs
 from .encoder import load
 from .index import must_be_own
-from .policy import KEPT_AS, check_known, forbidden
+from .policy import KEPT_AS, forbidden
 from .takedown import refresh
 
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from stair_search.errors import UsageError
 from stair_search.tokens import TokenWeights
 from stair_search.toml import is_texts, read_toml
-from stair_search.vocabulary import Vocabulary
+from stair_search.vocabulary import Vocabulary, check_known
 
 KEPT_AS = "policy.toml"
 """In a job's folder: what is in force there."""
@@ -104,12 +104,3 @@ def _check(file: Path, only: Any, forbid: Any, bias: Any) -> None:
 def _ids(file: Path, tokens: Iterable[str], vocabulary: Vocabulary) -> list[int]:
     check_known(tokens, vocabulary, str(file))
     return [vocabulary.id(token) for token in tokens]
-
-
-def check_known(tokens: Iterable[str], vocabulary: Vocabulary, where: str) -> None:
-    """Raises UsageError for what is no token of the vocabulary. where: they were named."""
-    for token in tokens:
-        if token not in vocabulary:
-            near = vocabulary.similar(token)
-            hint = f"; did you mean {', '.join(near)}?" if near else ""
-            raise UsageError(f"{where}: {token!r} is no token of the model{hint}")

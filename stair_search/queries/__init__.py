@@ -8,6 +8,9 @@ from stair_search.queries.build import recent as recent
 from stair_search.queries.fusion import RRF as RRF
 from stair_search.queries.fusion import Hybrid as Hybrid
 from stair_search.queries.fusion import Normalised as Normalised
+from stair_search.queries.policy import Governed as Governed
+from stair_search.queries.policy import QueryPolicy as QueryPolicy
+from stair_search.queries.policy import TokenField as TokenField
 from stair_search.queries.pruning import pruned as pruned
 from stair_search.queries.reasons import Reason as Reason
 from stair_search.queries.reasons import token_reasons as token_reasons

@@ -498,7 +498,8 @@ value='2'),), minimum=1)
     must_not: list[Query] = []
     for query in queries:
         match query:
-            case Bool(inner, (), (), forbidden):  # flat, so that chains of & stay readable
+            # flat, so that chains of & stay readable; a kind of Bool with a meaning stays itself
+            case Bool(inner, (), (), forbidden) if type(query) is Bool:
                 must += inner
                 must_not += forbidden
             case _:
@@ -511,7 +512,7 @@ def any_of(*queries: Query) -> Bool:
     should: list[Query] = [] if queries else [Ids(())]
     for query in queries:
         match query:
-            case Bool((), inner, (), (), 1) if inner:
+            case Bool((), inner, (), (), 1) if inner and type(query) is Bool:
                 should += inner
             case _:
                 should.append(query)
