@@ -171,7 +171,8 @@ def pytest_report_header() -> list[str]:
         else:
             lines.append(f"{name}: {recipe.version} from Maven, started when a test asks")
     data = f"yes ({SHARED_DATA})" if SHARED_DATA.is_dir() else "no"
-    return [*lines, f"shared data: {data}; CI: {'yes' if CI else 'no'}"]
+    script = "yes" if shutil.which("node") else "no (docs/front-ends.md: its JavaScript is not run)"
+    return [*lines, f"shared data: {data}; CI: {'yes' if CI else 'no'}; Node: {script}"]
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses by these marks

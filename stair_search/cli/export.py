@@ -1,4 +1,4 @@
-"""`stair-search export`: a trained model as a light folder."""
+"""`stair-search export`: a trained model as a light folder, or its questions' part as one file."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ from pathlib import Path
 import click
 
 from ..errors import ModelError, UsageError
+from . import shipped
 from .command import Command, debug_option
 from .output import note
+
+SUFFIXES = (".json", ".npz")
 
 EXAMPLES = """
 stair-search export models/mine --out models/mine-light
 stair-search export models/mine --out models/mine-light --captions captions.csv --half
+stair-search export starter --out questions.json
 """
 
 
 @click.command("export", cls=Command, examples=EXAMPLES)
-@click.argument("model", metavar="MODEL", type=click.Path(exists=True, file_okay=False))
+@click.argument("model", metavar="MODEL", shell_complete=shipped.completed(shipped.models, "dir"))
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The new folder.",
+    metavar="PATH",
+    help="The new folder, or the new file: .json or .npz.",
 )
 @click.option(
     "--captions",
@@ -40,7 +44,21 @@ def command(model: str, out: Path, captions: Path | None, half: bool) -> None:
     MODEL is a folder that `train` or `adapt` wrote. The light folder answers as the model does and
     can be asked about what the model has indexed. A static text encoder answers questions without
     any network; the more captions it is made from, the nearer it comes to the model's own.
+
+    With --out FILE.json or FILE.npz the static text encoder alone, in one file: by it a front end
+    in another language turns questions into tokens without Python (docs/front-ends.md). MODEL is
+    then a name that `models` lists, or a light folder.
     """
+    if out.suffix.lower() in SUFFIXES:
+        if captions or half:
+            raise UsageError("--captions and --half are for a folder: make that first")
+        from ..encoders.question_file import write_question_file
+
+        fingerprint = write_question_file(model, out)
+        note(f"{out}: the static text encoder of {fingerprint}; docs/front-ends.md says how to use")
+        return
+    if not Path(model).is_dir():
+        raise UsageError(f"{model} is no folder: a model that is made light is one of `train`")
     texts = None if captions is None else _texts(captions)
     try:
         from ..training.export import export

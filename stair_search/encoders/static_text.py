@@ -23,6 +23,9 @@ from stair_search.tokens import TokenWeights
 
 from .wordpiece import WordPiece
 
+LEAST_SUM = 1e-6
+"""What is left where entries cancel is no token."""
+
 
 class StaticText:
     """The table as compressed sparse rows.
@@ -76,8 +79,7 @@ class StaticText:
         if not len(ids):
             return TokenWeights.empty()
         total = np.bincount(ids, np.concatenate([self._weights[row] for row in rows]))
-        # 1e-6: what is left where entries cancel is no token
-        tokens = TokenWeights.from_dense(np.where(total > 1e-6, total, 0))
+        tokens = TokenWeights.from_dense(np.where(total > LEAST_SUM, total, 0))
         return tokens.prune(top_k=self._top_k, ratio=self._ratio).unit()
 
 
