@@ -58,8 +58,10 @@ class QueryPolicy:
     def __post_init__(self) -> None:
         if isinstance(self.only, str) or not self.name:
             raise UsageError("a policy has a name, and `only` is a set of tokens")
-        if self.only is not None:
-            object.__setattr__(self, "only", frozenset(self.only))
+        kept = {"forbid": dict(self.forbid), "bias": dict(self.bias)}  # a caller's may change
+        kept |= {} if self.only is None else {"only": frozenset(self.only)}
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
         for token, least in self.forbid.items():
             self._positive(f"the least weight of {token!r}", least)
         for token, factor in self.bias.items():

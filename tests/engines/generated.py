@@ -22,9 +22,11 @@ from stair_search.queries import (
     Ids,
     Match,
     Query,
+    QueryPolicy,
     Range,
     Term,
     Terms,
+    TokenField,
     Tokens,
     When,
     all_of,
@@ -291,6 +293,19 @@ class Kind:
         ]
         return self.chance.choice(choices)()
 
+    def under_a_policy(self) -> Query:
+        (first, _), (second, weight) = self.held(), self.held()
+        policy = QueryPolicy(
+            "some",
+            forbid={first: None, second: self.chance.choice([None, weight / 2])},
+            bias={self.held()[0]: 3},
+            most_tokens=20,
+            most_weight=0.4,
+            rules=(self.rule(),),
+            held_in=(TokenField(self.corpus.model),),
+        )
+        return policy.apply(self.chance.choice([self.a_tree, self.rules_alone])())
+
 
 TEXT = {
     "text_alone",
@@ -305,7 +320,7 @@ TEXT = {
 
 
 def generated(corpus: Corpus, trees: int = TREES) -> Iterator[tuple[str, Query]]:
-    """trees: of each of the three kinds that are made of anything."""
+    """trees: of each of the kinds that are made of anything."""
     kinds = Kind(corpus)
     makers: list[Callable[[], Query]] = [
         kinds.a_question, kinds.an_image, kinds.question_and_image, kinds.without,
@@ -316,6 +331,6 @@ def generated(corpus: Corpus, trees: int = TREES) -> Iterator[tuple[str, Query]]
     for maker in makers:
         for _ in range(EACH):
             yield maker.__name__, maker()
-    for maker in (kinds.a_tree, kinds.a_tree_with_text, kinds.rules_alone):
+    for maker in (kinds.a_tree, kinds.a_tree_with_text, kinds.rules_alone, kinds.under_a_policy):
         for _ in range(trees):
             yield maker.__name__, maker()

@@ -132,6 +132,13 @@ def test_twice_is_once() -> None:
     assert beside == Tokens.of({"dog": 2.0}, MODEL)
 
 
+def test_a_policy_does_not_change_with_what_it_was_made_of() -> None:
+    forbid: dict[str, float | None] = {"gun": None}
+    policy = QueryPolicy("kids", forbid=forbid)
+    forbid.clear()
+    assert not policy.allows("gun")
+
+
 def test_two_policies_both_hold() -> None:
     other = QueryPolicy("other", forbid={"dog": None})
     found = other.apply(KIDS.apply(SEEN))
