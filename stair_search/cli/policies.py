@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..engines.parts import nodes
 from ..queries import Governed, Query, QueryPolicy, TokenField, Tokens
+from ..queries.policy import Refused
 from ..vocabulary import check_known
 from .output import warn
 
@@ -37,13 +38,11 @@ def held_to(
         field = f"{photos}.{fields.token}" if photos else fields.token
         models = engine.models(index, field) or [encoder.fingerprint]
         policy = replace(policy, held_in=tuple(TokenField(m, field, photos) for m in models))
-    away = [token for token in policy.forbid if token in _asked_for(query)]
+    governed = policy.apply(query)
+    scored = {t for one in nodes(query) if isinstance(one, Tokens) for t, _ in one.asked}
+    refused = [one.token for one in nodes(governed) if isinstance(one, Refused)]
+    away = list(dict.fromkeys([*(t for t in policy.forbid if t in scored), *refused]))
     if away:
         more = f" and {len(away) - 5} more" * (len(away) > 5)
         warn(f"policy {policy.name} does not let ask for {', '.join(away[:5])}{more}")
-    return policy.apply(query)
-
-
-def _asked_for(query: Query) -> set[str]:
-    """Tokens that score."""
-    return {t for one in nodes(query) if isinstance(one, Tokens) for t, _ in one.asked}
+    return governed

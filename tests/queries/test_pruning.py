@@ -1,19 +1,10 @@
 from __future__ import annotations
 
-import pytest
-
-from stair_search.engines import Document
-from stair_search.engines.embedded import SqliteEngine
-from stair_search.engines.fit import fitted
-from stair_search.errors import UsageError
-from stair_search.mappings import index_body
 from stair_search.queries import (
     BestPhoto,
     Bool,
     Boosted,
-    HasToken,
     Match,
-    Query,
     Tokens,
     When,
     none_of,
@@ -46,30 +37,3 @@ def test_what_excludes_or_demotes_stays_whole() -> None:
     for query in (none_of(MANY), Boosted(Match("a", "b"), When(MANY, 0.5))):
         assert pruned(query, 1) == (query, 0)
     assert pruned(Boosted(Match("a", "b"), When(MANY, 2)), 1).dropped == 1999
-
-
-def test_a_query_is_fitted_beside_its_rules(tmp_path: object) -> None:
-    query: Query = Bool(
-        should=(MANY, Match("caption", "a red bus")),
-        filter=(HasToken("dog", "m"),),
-        must_not=(Tokens.of({"x": 1.0, "y": 1.0}, "m"),),
-    )
-    engine = SqliteEngine(f"{tmp_path}/stair.db")
-    engine.create("photos", index_body("sqlite"))
-    engine.bulk(
-        "photos", [Document("one", {"stair": [{"t1999": 1, "dog": 1}], "stair_model": "m"})]
-    )
-    engine.refresh("photos")
-    with pytest.raises(UsageError, match="clauses"):
-        engine.search("photos", query)
-    fits, dropped = fitted(query)
-    # its model, three words, two for the rule, three for what excludes
-    assert dropped == 2000 - (1024 - 1 - 3 - 2 - 3)
-    assert [hit.id for hit in engine.search("photos", fits).hits] == ["one"]
-    engine.close()
-
-
-def test_rules_alone_can_be_too_many() -> None:
-    rules = tuple(HasToken(f"t{n}", "m") for n in range(600))
-    query = Bool(should=(MANY,), filter=rules)
-    assert len(fitted(query).query.should[0].weights) == 1  # type: ignore[union-attr]
