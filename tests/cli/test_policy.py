@@ -48,6 +48,9 @@ def test_a_policy_holds_whatever_is_asked(cli: Cli, collection: list[str], kids:
     assert found(cli, "--match", "caption:person", *collection) == ["people"]
     assert found(cli, "--match", "caption:person", *kids, *collection) == []
     assert found(cli, "--match", "caption:dog", *kids, *collection) == ["beach"]
+    both = ["dog", "--match", "caption:dog", "--fuse", "rrf", *collection]
+    assert sorted(found(cli, *both)) == ["beach", "people"]
+    assert found(cli, *both, *kids) == ["beach"]
     assert found(cli, "--filter", "licence=by", *kids, *collection) == ["bus", "cat"]
     assert found(cli, "red", *kids, *collection) == ["bus"]  # has less than 0.9 of it
 

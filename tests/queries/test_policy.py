@@ -27,6 +27,7 @@ from stair_search.queries import (
     Match,
     Query,
     QueryPolicy,
+    Search,
     Term,
     Terms,
     TokenField,
@@ -259,7 +260,9 @@ def test_no_text_asks_for_a_forbidden_token(text: str, photos: str | None) -> No
     for node in _walk(found):
         assert not isinstance(node, Tokens) or all(weight <= 5 for _, weight in node.weights)
     # and as it is sent: outside of what excludes, no field is that of a forbidden token
-    assert not {"gun", "blood"} & set(_fields_in(_without_exclusions(search_body(found, 9))))
+    assert not {"gun", "blood"} & set(
+        _fields_in(_without_exclusions(search_body(Search(found, 9))))
+    )
 
 
 @pytest.fixture(scope="module")
