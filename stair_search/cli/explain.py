@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
+from ..engines.explain import Explanation
 from .command import Command, debug_option, utf8
 from .destination import Destination, destination_options
-from .explanation import Explanation
 from .hits import reasons
 from .output import Format, columns, emit, format_option
 from .questions import Asked, build, question_options
@@ -42,11 +42,11 @@ def command(asked: Asked, destination: Destination, id: str, format: Format) -> 
     Takes the question and rules of `search`. Tells what each token adds, which tokens of the
     question the document lacks, and every rule that shuts it out.
     """
-    from .explanation import explain
+    from ..engines.explain import explain
 
     with destination.open() as engine:
         question = build(asked, engine, destination.index)
-        told = explain(engine, destination.index, question, id)
+        told = explain(engine, destination.index, question.query, id)
     emit(format, told._asdict() | {"why": reasons(told.why)}, lambda: _lines(told))
 
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from ..engines.checks import MOST_CLAUSES
 from ..engines.fit import fitted
-from ..engines.parts import nodes
 from ..errors import UsageError
 from ..fields import Fields
 from ..mappings import TEXT_TYPES, TOKEN_TYPES
-from ..queries import BestPhoto, Bool, HasToken, Match, Query, Tokens, question
+from ..queries import BestPhoto, Bool, HasToken, Match, Query, question
 from ..queries.grammar import Asked as Said
 from ..queries.grammar import (
     Grammar,
@@ -71,17 +70,11 @@ class Asked:
         return bool(self.words or self.image or self.without or self.require)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """The query tree, and the tokens in it that score: token -> weight.
-
-    photos: the nested field, where documents of the index have several photos each.
-    """
+class Question(NamedTuple):
+    """fields: of the index that is asked."""
 
     query: Bool
     fields: Fields
-    photos: str | None = None
-    tokens: dict[str, float] = field(default_factory=dict)
 
 
 def question_options(command: F) -> F:
@@ -181,7 +174,7 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
     filters = [(_whole(name, photos, types), value) for name, value in filters]
     if encoder is None:
         query = question(model="", match=matches, filters=filters, photos=photos)
-        return Question(query, fields, photos)
+        return Question(query, fields)
     said = _with_flags(asked, matches, filters, _parsed(asked, types, photos), encoder.vocabulary)
     names = {name: _whole(name, photos, types) for name in [*types, *_below(photos, types)]}
 
@@ -206,9 +199,7 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
     _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
     if asked.policy:
         query = held_to(asked.policy, query, encoder, engine, index, fields, photos)
-    query = _fitting(query, types)
-    scored = [node.asked for node in nodes(query) if isinstance(node, Tokens)]
-    return Question(query, fields, photos, {t: w for asked in scored for t, w in asked})
+    return Question(_fitting(query, types), fields)
 
 
 def _fitting(query: Bool, types: Mapping[str, Mapping[str, Any]]) -> Bool:

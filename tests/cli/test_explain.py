@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stair_search.cli import explain
-from stair_search.cli.explanation import Explanation
 from stair_search.engines.embedded import SqliteEngine
+from stair_search.engines.explain import Explanation
 
 from .conftest import Cli
 
