@@ -26,6 +26,8 @@ from stair_search.queries import (
     Reason,
     Term,
     Tokens,
+    at_least,
+    filtered,
     no_photo_with,
     photo_without,
     question,
@@ -162,6 +164,14 @@ def test_several_best_photos_in_one_query(engine: Engine, index: str) -> None:
         ("shoe", 3.0), ("boot", 1.5), ("hat", 1.0)
     ]  # fmt: skip
     assert hits.hits[0].photo is not None and hits.hits[0].photo["image"] == "shoe-2"
+
+
+def test_the_best_photo_is_one_that_made_the_score(engine: Engine, index: str) -> None:
+    """A part that a hit does not match as a whole has no say, though its photo matches alone."""
+    neither = at_least(2, best({"person": 9.0}), Term("shop", "nowhere"))
+    hit, *_ = engine.search(index, filtered(best({"red": 1.0}) | neither, Ids(("shoe",)))).hits
+    assert [reason.token for reason in hit.why] == ["red"]
+    assert hit.photo is not None and hit.photo["image"] == "shoe-1"
 
 
 def test_a_list_is_replaced_as_a_whole(engine: Engine, index: str) -> None:

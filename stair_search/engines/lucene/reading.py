@@ -11,7 +11,7 @@ import numpy as np
 from stair_search.engines.base import Bucket, Hit, Hits
 from stair_search.engines.documents import without
 from stair_search.engines.lucene.compile import PHOTOS, part_names
-from stair_search.engines.parts import scoring_parts
+from stair_search.engines.parts import Leaf, scoring_parts
 from stair_search.queries import (
     BestPhoto,
     Boosted,
@@ -71,14 +71,19 @@ def _hit(
 ) -> Hit:
     source = without(hit.get("_source", {}), hidden)
     reasons = [] if names is None else _why(search.query, hit, hit.get("_source", {}), names)
-    photo = _photo(hit, hidden)
+    photo = None if names is None else _photo(search.query, hit, hidden, names)
     marked = dict(hit.get("highlight", {})) if search.highlight else None
     return Hit(hit["_id"], _float32(hit["_score"] or 0), source, reasons, photo, marked)
 
 
-def _photo(hit: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any] | None:
-    """The photo that has scored most of the best ones that came back."""
-    found = [one for inner in hit.get("inner_hits", {}).values() for one in inner["hits"]["hits"]]
+def _photo(
+    query: Query, hit: Mapping[str, Any], hidden: Collection[str], names: Mapping[Query, str]
+) -> dict[str, Any] | None:
+    """The photo that has scored most of the best ones that made the score. Others come back, too:
+    of a part that the hit does not match as a whole.
+    """
+    parts = (part for part in _parts(query, hit, names) if isinstance(part, BestPhoto))
+    found = [one for part in parts for one in _best(part, hit, names)]
     if not found:
         return None
     best = max(found, key=lambda one: one["_score"])
@@ -87,20 +92,31 @@ def _photo(hit: Mapping[str, Any], hidden: Collection[str]) -> dict[str, Any] | 
     return photo
 
 
-def _why(
-    query: Query, hit: Mapping[str, Any], source: Mapping[str, Any], names: Mapping[Query, str]
-) -> list[Reason]:
-    """source: fields by their whole names."""
+def _best(
+    part: BestPhoto, hit: Mapping[str, Any], names: Mapping[Query, str]
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = hit["inner_hits"][names[part]]["hits"]["hits"]
+    return found
+
+
+def _parts(query: Query, hit: Mapping[str, Any], names: Mapping[Query, str]) -> Iterator[Leaf]:
     matched = hit.get("matched_queries", [])
-    reasons: list[Reason] = []
-    fields: set[str] = set()
-    factors: list[str] = []
-    vectors: list[Nearest] = []
 
     def may_add(node: Query) -> bool:  # a best photo tells by coming back
         return node not in names or isinstance(node, BestPhoto) or names[node] in matched
 
-    for part in scoring_parts(query, may_add):
+    return scoring_parts(query, may_add)
+
+
+def _why(
+    query: Query, hit: Mapping[str, Any], source: Mapping[str, Any], names: Mapping[Query, str]
+) -> list[Reason]:
+    """source: fields by their whole names."""
+    reasons: list[Reason] = []
+    fields: set[str] = set()
+    factors: list[str] = []
+    vectors: list[Nearest] = []
+    for part in _parts(query, hit, names):
         match part:
             case Tokens():
                 reasons += token_reasons(part, source)
@@ -115,7 +131,7 @@ def _why(
             case Constant(_, score, name):
                 reasons.append(Reason(name, "", _float32(score), None, _float32(score)))
             case BestPhoto(inner, path):
-                for best in hit["inner_hits"][names[part]]["hits"]["hits"]:
+                for best in _best(part, hit, names):
                     whole = {f"{path}.{name}": value for name, value in best["_source"].items()}
                     reasons += _why(inner, best, whole, names)
     if fields or factors or vectors:
