@@ -96,7 +96,12 @@ def number(kind: str, term: str) -> float | int | bytes:
     """The term of a value (see there) as what it is compared by."""
     if kind in STRING_TYPES:
         return term.encode()
-    return float(term) if kind in FLOAT_TYPES else int(term)
+    return _ordered(float(term)) if kind in FLOAT_TYPES else int(term)
+
+
+def _ordered(value: float) -> float:
+    """-0.0 as an index orders it, before 0.0."""
+    return value if value or math.copysign(1, value) > 0 else -5e-324
 
 
 def _bound(kind: str, given: Any, end: bool) -> Any:
@@ -110,7 +115,7 @@ def _bound(kind: str, given: Any, end: bool) -> Any:
     if kind in FLOAT_TYPES:
         if not math.isfinite(kept := _float(kind, given)):
             raise ValueError(f"{given!r} is beyond what a {kind} holds")
-        return kept
+        return _ordered(kept)
     if kind in STRING_TYPES:
         return str(given).encode()
     raise ValueError("and ranges are of numbers, dates and keywords")

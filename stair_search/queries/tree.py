@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -250,8 +251,8 @@ class Range(Node):
         if not bounds:
             raise UsageError(f"range of {self.field}: no bound; `Exists` asks for any value")
         for name, value in bounds.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise UsageError(f"range of {self.field}: {name} {value} is no finite number")
+            if not (isinstance(value, str) or _finite(value)):
+                raise UsageError(f"range of {self.field}: {name} is no finite number")
 
     @property
     def bounds(self) -> dict[str, Value]:
@@ -433,6 +434,8 @@ class Decay:
     curve: Literal["gauss", "exp", "linear"] = "gauss"
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.origin, str) or _finite(self.origin)):
+            raise UsageError(f"origin of {self.field} is no finite number")
         _positive(f"scale of {self.field}", self.scale)
         if not (math.isfinite(self.offset) and self.offset >= 0):
             raise UsageError(f"offset of {self.field} cannot be {self.offset}")
@@ -450,7 +453,8 @@ class Decay:
         beyond = max(0.0, distance - self.offset)
         match self.curve:
             case "gauss":
-                return math.exp(math.log(self.decay) * (beyond / self.scale) ** 2)
+                scales = beyond / self.scale
+                return math.exp(math.log(self.decay) * (scales * scales))  # ** 2 may overflow
             case "exp":
                 return math.exp(math.log(self.decay) * beyond / self.scale)
         reach = self.scale / (1 - self.decay)
@@ -588,6 +592,11 @@ def _scores(query: Query) -> bool:
 def _positive(what: str, value: float) -> None:
     if not _LEAST <= value <= _MOST:
         raise UsageError(f"{what} must be a positive finite number, not {value}")
+
+
+def _finite(value: float) -> bool:
+    """Not so of True, which Python takes for 1 and an engine for a truth."""
+    return not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _on_earth(lat: float, lon: float) -> None:
