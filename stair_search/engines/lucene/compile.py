@@ -48,6 +48,7 @@ from stair_search.vocabulary import escape
 Body = dict[str, Any]
 PHOTOS = "photos"
 """The name of an aggregation within a nested one."""
+_YEAR_MINUS_9999 = -377_705_116_800_000
 
 
 def search_body(search: Search, hidden: Collection[str] = (), target: Target = ANY) -> Body:
@@ -219,7 +220,7 @@ class _Compiler:
                 }
                 return {"geo_bounding_box": {field: corners}}
             case Ids(values):
-                return {"ids": {"values": list(values)}}
+                return {"ids": {"values": [one for one in values if one]}}  # "" is refused
             case All():
                 return {"match_all": {}}
             case Constant(inner) | Boosted(inner):
@@ -285,8 +286,10 @@ class _Compiler:
         if self._target.is_date(query.field):
             wanted = bounds("date", query)
             names = [name for name in ("gte", "gt", "lte", "lt") if name in query.bounds]
-            values = [bound[0] for bound in wanted if bound]
-            return {**dict(zip(names, values, strict=True)), "format": "epoch_millis"}
+            values = [_moment(bound[0]) for bound in wanted if bound]
+            texts = any(isinstance(value, str) for value in values)
+            kind = "epoch_millis||strict_date_optional_time" if texts else "epoch_millis"
+            return {**dict(zip(names, values, strict=True)), "format": kind}
         return dict(query.bounds)
 
     def _functions(self, by: FieldValue | Decay | When) -> list[Body]:
@@ -296,6 +299,8 @@ class _Compiler:
                 return [{"filter": self.unscored(query), "weight": number(factor)}]
             case Decay(field, origin, scale, offset, decay, curve):
                 unit = "ms" if isinstance(origin, str) else ""
+                if isinstance(origin, str) and origin.startswith("-"):  # milliseconds
+                    origin = _moment(int(origin))
                 decaying = {
                     "origin": origin,
                     "scale": f"{scale:.0f}{unit}" if unit else scale,
@@ -317,7 +322,7 @@ class _Compiler:
                 missing = {"bool": {"must_not": [sound]}}
                 return [
                     {"filter": sound, "field_value_factor": value},
-                    {"filter": missing, "weight": number(by.of(None))},
+                    {"filter": missing, "weight": abs(number(by.of(None)))},  # -0.0 is refused
                 ]
 
     def _inner_hits(self, query: BestPhoto) -> Body:
@@ -344,6 +349,18 @@ def number(value: float) -> float:
     0.33333334
     """
     return float(str(np.float32(value)))
+
+
+def _moment(milliseconds: int) -> int | str:
+    """A moment as every engine reads it: before 1970 Elasticsearch 7 takes milliseconds of whole
+    seconds alone.
+
+    >>> _moment(-2000), _moment(-1)
+    (-2000, '1969-12-31T23:59:59.999Z')
+    """
+    if milliseconds % 1000 == 0 or not _YEAR_MINUS_9999 <= milliseconds < 0:
+        return milliseconds
+    return f"{np.datetime64(milliseconds, 'ms')}Z"
 
 
 def _feature(field: str, token: str, boost: float) -> Body:
