@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stair_search.engines.parts import nested_above, nodes, placed
+from stair_search.engines.parts import depth, nested_above, nodes, placed
 from stair_search.engines.values import bounds, wanted_term
 from stair_search.engines.vectors import similarity
 from stair_search.engines.words import words
@@ -52,6 +52,13 @@ MOST_CLAUSES = 1024
 COUNTED_TYPES = STRING_TYPES | WHOLE_TYPES | FLOAT_TYPES | DATE_TYPES | {"boolean"}
 _MOST_WEIGHT = 64
 MOST_VALUES = 65_536  # index.max_terms_count
+MOST_IDS = 10_000  # index.max_result_window, which counts ids on Elasticsearch 9
+# Elasticsearch 7.17 takes 20 `bool` in each other, 8 and 9 take 30 clauses of any kind
+# (indices.query.bool.max_nested_depth); a node becomes a few
+MOST_DEPTH = 16
+MOST_BYTES = 32_766  # of a term in Lucene
+MOST_BYTES_OF_BOUND = 1_000  # of a range of terms, whose automaton Lucene 8 and 9 walk recursively
+MOST_MILLISECONDS = 10**18  # of a span of time
 
 
 class Clauses(NamedTuple):
@@ -63,10 +70,12 @@ class Clauses(NamedTuple):
 
 
 def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raises UsageError where a cluster would refuse the query for its number of clauses.
+    """Raises UsageError where a cluster would refuse the query for its clauses, values or depth.
 
     types: field -> its mapping, empty where that is not known. See `fit.fitted`.
     """
+    if (levels := depth(query)) > MOST_DEPTH:
+        raise UsageError(f"the query is {levels} levels deep, and engines take {MOST_DEPTH}")
     tokens, in_text, rules = clauses(query, types)
     if tokens + in_text + rules > MOST_CLAUSES:
         raise UsageError(
@@ -93,6 +102,8 @@ def clauses(query: Query, types: Mapping[str, Mapping[str, Any]]) -> Clauses:
                 raise UsageError(
                     f"{len(values):,} values of {field!r} at once: engines take {MOST_VALUES:,}"
                 )
+            case Ids(values) if len(values) > MOST_IDS:
+                raise UsageError(f"{len(values):,} ids at once: engines take {MOST_IDS:,}")
             case Bool() | Constant() | MaxOf():
                 pass
             case _:
@@ -108,6 +119,7 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
     types = types_of(mapping.get("properties", {}))
     runtime = mapping.get("runtime", {})
     for node, path in placed(query):
+        _check_texts(node)
         _check_place(index, node, path, types)
         match node:
             case Tokens() | HasToken():
@@ -135,7 +147,7 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
             case _:
                 pass
         asked = None if isinstance(node, Tokens | HasToken) else _field(node)
-        if asked and asked not in types and asked not in runtime and not asked.startswith("_"):
+        if asked is not None and asked not in types and asked not in runtime:
             _kind(index, asked, types)
 
 
@@ -181,6 +193,35 @@ def _field(node: Query) -> str | None:
     return None
 
 
+def _check_texts(node: Query) -> None:
+    """Raises UsageError for what no document can hold: half a character (a lone surrogate), a value
+    that is too long.
+    """
+    texts: tuple[str, ...] = ()
+    most = MOST_BYTES
+    match node:
+        case Tokens(weights, model):
+            texts = (model, *(token for token, _ in weights))
+        case HasToken(token, model):
+            texts = token, model
+        case Terms(_, values) | Ids(values):
+            texts = values
+        case Term(_, text):
+            texts = (text,)
+        case Match(_, text):
+            texts = tuple(text)  # may be of any length: it is cut into words
+        case Range():
+            texts = tuple(value for value in node.bounds.values() if isinstance(value, str))
+            most = MOST_BYTES_OF_BOUND
+    for text in texts:
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!r} is no text: it holds half a character") from None
+        if size > most:
+            raise UsageError(f"{text[:20]!r}… has {size:,} bytes, and engines take {most:,}")
+
+
 def _check_rule(node: Query, mapping: Mapping[str, Any]) -> None:
     """Raises UsageError where a field cannot have such a value."""
     kind = mapping["type"]
@@ -212,8 +253,10 @@ def _check_factor(by: FieldValue | Decay, mapping: Mapping[str, Any]) -> None:
         case Decay(field, origin) if isinstance(origin, str):
             if kind not in DATE_TYPES:
                 raise UsageError(f"field {field!r} is {kind}, and the origin {origin!r} a date's")
-            if by.scale < 1:
-                raise UsageError(f"scale of {field!r} is in milliseconds, one at least")
+            if not (by.scale >= 1 and max(by.scale, by.offset) <= MOST_MILLISECONDS):
+                raise UsageError(
+                    f"scale and offset of {field!r} are in milliseconds, 1 to {MOST_MILLISECONDS}"
+                )
             if "format" not in mapping:
                 bounds(kind, Range(field, gte=origin))
         case Decay(field) if not numbers:

@@ -53,22 +53,33 @@ def outside(query: Query) -> Iterator[Query]:
 
 def placed(query: Query, path: str | None = None) -> Iterator[tuple[Query, str | None]]:
     """Every node with the nested field whose photos it asks of, None where of documents."""
-    yield query, path
+    left = [(query, path)]
+    while left:  # no recursion: how deep a tree may be is checked by such a walk
+        node, path = left.pop()
+        yield node, path
+        below = node.path if isinstance(node, BestPhoto) else path
+        left += ((one, below) for one in reversed(_children(node)))
+
+
+def depth(query: Query) -> int:
+    """How many nodes stand one in the other, 1 for a node alone."""
+    levels, level = 0, [query]
+    while level:
+        levels, level = levels + 1, [child for node in level for child in _children(node)]
+    return levels
+
+
+def _children(query: Query) -> tuple[Query, ...]:
     match query:
-        case Constant(inner):
-            yield from placed(inner, path)
-        case Boosted(inner, by):
-            yield from placed(inner, path)
-            if isinstance(by, When):
-                yield from placed(by.query, path)
-        case BestPhoto(inner, below):
-            yield from placed(inner, below)
+        case Boosted(inner, When(condition)):
+            return inner, condition
+        case Constant(inner) | Boosted(inner) | BestPhoto(inner):
+            return (inner,)
         case MaxOf(parts) | Nearest(rules=parts):
-            for part in parts:
-                yield from placed(part, path)
+            return parts
         case Bool():
-            for part in (*query.must, *query.should, *query.filter, *query.must_not):
-                yield from placed(part, path)
+            return (*query.must, *query.should, *query.filter, *query.must_not)
+    return ()
 
 
 def nested_above(field: str, types: Mapping[str, Mapping[str, Any]]) -> str | None:
