@@ -11,7 +11,19 @@ import pytest
 from stair_search.engines import Bucket, Document, Engine, connect
 from stair_search.errors import UsageError
 from stair_search.mappings import index_body
-from stair_search.queries import All, Facet, HasToken, Ids, Match, Query, Search, Term, Tokens
+from stair_search.queries import (
+    All,
+    Facet,
+    HasToken,
+    Ids,
+    Match,
+    Query,
+    Raw,
+    Search,
+    Term,
+    Tokens,
+    filtered,
+)
 from tests.conftest import Engines
 
 pytestmark = pytest.mark.engines
@@ -202,3 +214,20 @@ def test_tokens_as_they_are_by_neural_sparse(engine: Engine, index: str) -> None
     assert found.hits[0].id == "d249"
     with pytest.raises(UsageError, match="weight 65"):
         engine.search(index, Search(Tokens.of({"dog": 65.0}, "m"), neural_sparse=True))
+
+
+def test_objects_of_the_clients_dsl(engine: Engine, index: str) -> None:
+    import elasticsearch.dsl
+    import opensearchpy
+
+    for dsl in (elasticsearch.dsl, opensearchpy):
+        theirs = dsl.Q("terms", likes=[1, 2]) & ~dsl.Q("term", free=True)
+        query = filtered(DOG, Raw.of(theirs))
+        body = engine.body(Search(query, size=5), index=index)
+        if dsl is elasticsearch.dsl or engine.info.product != "elasticsearch":
+            assert dsl.Search.from_dict(body).to_dict() == body
+            assert dsl.Q(body["query"]).to_dict() == body["query"]
+        if engine.info.product == "sqlite":
+            continue
+        found = engine.search(index, Search(query, size=5, count=True))
+        assert found.total == len([n for n in range(1, 251) if n % 4 in (1, 2) and n % 3])
