@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,9 @@ from stair_search.engines import Document
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import escape
 
-ENOUGH = 1_000
+ENOUGH = 2_000
 BATCH = 16
+SETS = ("coco-captions", "flickr8k")
 # Sentences for photos that come without one, with what splits oddly
 SAYINGS = (
     "A brown dog runs along the sandy beach.",
@@ -38,6 +40,8 @@ SAYINGS = (
 
 COLUMNS = {"taken": "date", "place": "geo_point", "likes": "integer", "price": "float"}
 """What an index of these documents declares beside the fields of a photo."""
+OWN = ("image", "caption", "split", "photographer", "width")
+"""What a document of several photos has, too."""
 
 
 class Corpus(NamedTuple):
@@ -61,13 +65,10 @@ def corpus(data: Path | None, photos: Sequence[Path], cache: Path, enough: int =
         return named(encoder.encode_text(text))
 
     if data:
-        folder = data / "coco-captions"
-        with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))[:enough]
-        paths = [folder / "images" / row["image"] for row in rows]
-        rows = [{**row, "photographer": f"p{i % 7}"} for i, row in enumerate(rows)]
-        tokens = _encoded(encoder, paths, cache)
-        what = f"{len(rows)} photos of {folder}"
+        found = list(islice(chain.from_iterable(_captioned(data / name) for name in SETS), enough))
+        rows = [{**row, "photographer": f"p{i % 7}"} for i, (_, row) in enumerate(found)]
+        tokens = _encoded(encoder, [path for path, _ in found], cache)
+        what = f"{len(rows)} photos of {data}"
     else:
         rows, tokens = _mixed(photos, _encoded(encoder, photos, cache), enough)
         what = f"{len(rows)} mixtures of {len(photos)} photos"
@@ -77,6 +78,31 @@ def corpus(data: Path | None, photos: Sequence[Path], cache: Path, enough: int =
         for row, one in zip(rows, tokens, strict=True)
     ]
     return Corpus(what, encoder.fingerprint, documents, [row["caption"] for row in rows], asked)
+
+
+def grouped(photos: Corpus) -> Corpus:
+    """The same photos as documents of several: half of them alone, the others of two to five.
+
+    A photo keeps its fields; its document has those of its first photo but for the tokens, and
+    columns of its own.
+    """
+    chance, rest = random.Random(3), iter(photos.documents)
+    documents = []
+    while group := list(islice(rest, chance.choice([1, 1, 1, 1, 2, 3, 4, 5]))):
+        own = {name: value for name, value in group[0].fields.items() if name in OWN}
+        fields = {**own, **_columns(chance), "photos": [photo.fields for photo in group]}
+        documents.append(Document(group[0].id, fields))
+    what = f"{len(documents)} documents of {len(photos.documents)} photos"
+    return photos._replace(what=what, documents=documents)
+
+
+def _captioned(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The photos of a set in its order, each with the first of its captions."""
+    with (folder / "captions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = {row["image"]: row for row in reversed(rows)}
+    for name in dict.fromkeys(row["image"] for row in rows):
+        yield folder / "images" / name, first[name]
 
 
 def _fields(encoder: Encoder, row: dict[str, str], tokens: TokenWeights) -> dict[str, Any]:

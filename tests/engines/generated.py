@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import count, islice
 from typing import Literal
 
+from stair_search.engines.checks import check_size
+from stair_search.errors import UsageError
 from stair_search.queries import (
     All,
+    BestPhoto,
     Bool,
     Boosted,
     Constant,
@@ -33,6 +37,9 @@ from stair_search.queries import (
     any_of,
     at_least,
     filtered,
+    no_photo_with,
+    photo_with,
+    photo_without,
     question,
 )
 from stair_search.vocabulary import unescape
@@ -43,10 +50,13 @@ TREES = int(os.environ.get("STAIR_TEST_TREES") or 15)
 
 
 class Kind:
-    """Makes queries of one kind after the other from random parts of the corpus."""
+    """Makes queries of one kind after the other from random parts of the corpus.
 
-    def __init__(self, corpus: Corpus, seed: int = 11) -> None:
-        self.corpus, self.chance = corpus, random.Random(seed)
+    below: of the nested field whose photos are asked ("photos."), where documents have several.
+    """
+
+    def __init__(self, corpus: Corpus, seed: int = 11, below: str = "") -> None:
+        self.corpus, self.chance, self.below = corpus, random.Random(seed), below
 
     # --- parts ---
 
@@ -70,10 +80,14 @@ class Kind:
         return " ".join(self.chance.sample(words, min(len(words), self.chance.randint(1, 4))))
 
     def match(self) -> Match:
-        return Match("caption", self.some_words(), round(self.chance.uniform(0.05, 3), 3))
+        field = f"{self.below}caption"
+        return Match(field, self.some_words(), round(self.chance.uniform(0.05, 3), 3))
+
+    def tokens(self, weights: dict[str, float]) -> Tokens:
+        return Tokens.of(weights, self.corpus.model, f"{self.below}stair")
 
     def filter(self) -> tuple[str, str]:
-        return self.chance.choice(
+        field, value = self.chance.choice(
             [
                 ("split", self.chance.choice(["train", "val", "test"])),
                 ("photographer", f"p{self.chance.randint(0, 7)}"),
@@ -81,6 +95,7 @@ class Kind:
                 ("image", self.chance.choice(self.corpus.documents).id),
             ]
         )
+        return self.below + field, value
 
     # --- kinds ---
 
@@ -188,39 +203,48 @@ class Kind:
             ]
         )
         names = self.chance.choice([["gte"], ["gt"], ["lte"], ["lt"], ["gte", "lt"], ["gt", "lte"]])
-        return Range(field, **{name: value() for name in names})
+        return Range(self.below + field, **{name: value() for name in names})
 
     def somewhere(self) -> Query:
         lat, lon = self.chance.choice([(48.0, 11.0), (-30.0, 179.0), (60.0, -100.0)])
         if self.chance.random() < 0.5:
-            return GeoDistance("place", lat, lon, 10 ** self.chance.uniform(3, 7))
+            return GeoDistance(f"{self.below}place", lat, lon, 10 ** self.chance.uniform(3, 7))
         high, wide = self.chance.uniform(0.01, 60), self.chance.uniform(0.01, 170)
         west, east = lon - wide, lon + wide
         return GeoBox(
-            "place", min(lat + high, 90), west if west >= -180 else west + 360,
+            f"{self.below}place", min(lat + high, 90), west if west >= -180 else west + 360,
             max(lat - high, -90), east if east <= 180 else east - 360,
         )  # fmt: skip
 
     def rule(self) -> Query:
         """What does not score."""
+        return self.chance.choice(self.rules())()
+
+    def rules(self) -> list[Callable[[], Query]]:
         token, weight = self.held()
-        choices: list[Callable[[], Query]] = [
-            lambda: HasToken(token, self.corpus.model, self.chance.choice([None, weight])),
+        least = self.chance.choice([None, weight])
+        found = self.rules_of_columns()
+        found += [lambda: HasToken(token, self.corpus.model, least, f"{self.below}stair")]
+        if not self.below:
+            found += [
+                lambda: Ids(tuple(d.id for d in self.chance.sample(self.corpus.documents, 200)))
+            ]
+        return found
+
+    def rules_of_columns(self) -> list[Callable[[], Query]]:
+        columns = ["taken", "place", "likes", "price", "caption", "split"]
+        return [
             lambda: Term(*self.filter()),
-            lambda: Terms("split", ("test", "nowhere", "val")),
-            lambda: Terms("width", ("200", "300")),
-            lambda: Terms("taken", ("2015-06", "2020", "2011-03-04")),
-            lambda: Term("taken", str(self.date())),
+            lambda: Terms(f"{self.below}split", ("test", "nowhere", "val")),
+            lambda: Terms(f"{self.below}width", ("200", "300")),
+            lambda: Terms(f"{self.below}taken", ("2015-06", "2020", "2011-03-04")),
+            lambda: Term(f"{self.below}taken", str(self.date())),
             self.within,
             self.within,
             self.somewhere,
-            lambda: Exists(
-                self.chance.choice(["taken", "place", "likes", "price", "caption", "split"])
-            ),
-            lambda: Ids(tuple(d.id for d in self.chance.sample(self.corpus.documents, 200))),
+            lambda: Exists(self.below + self.chance.choice(columns)),
             All,
         ]
-        return self.chance.choice(choices)()
 
     def curve(self) -> Literal["gauss", "exp", "linear"]:
         return self.chance.choice(["gauss", "exp", "linear"])
@@ -228,33 +252,39 @@ class Kind:
     def factor(self) -> FieldValue | Decay | When:
         choices: list[Callable[[], FieldValue | Decay | When]] = [
             lambda: FieldValue(
-                self.chance.choice(["likes", "price", "width"]),
+                self.below + self.chance.choice(["likes", "price", "width"]),
                 round(self.chance.uniform(0.01, 3), 2),
                 self.chance.choice(["none", "sqrt", "ln1p", "ln2p"]),
                 self.chance.choice([0, 1, 0.3]),
             ),
             lambda: Decay(
-                self.chance.choice(["likes", "price"]), 5, self.chance.uniform(1, 100),
+                self.below + self.chance.choice(["likes", "price"]), 5, self.chance.uniform(1, 100),
                 self.chance.choice([0, 10]), 0.3, self.curve(),
             ),
             lambda: Decay(
-                "taken", f"{self.date()}"[:10], 86_400_000.0 * self.chance.randint(1, 5_000),
+                f"{self.below}taken", f"{self.date()}"[:10],
+                86_400_000.0 * self.chance.randint(1, 5_000),
                 self.chance.choice([0, 86_400_000]), 0.5, self.curve(),
             ),
             lambda: When(self.rule(), self.chance.choice([0.1, 0.5, 3])),
         ]  # fmt: skip
         return self.chance.choice(choices)()
 
-    def scored(self, depth: int, text: bool) -> Query:
-        words, image = (Tokens.of(t, self.corpus.model) for t in (self.words(), self.image()))
-        leaves: list[Callable[[], Query]] = [
+    def leaves(self, text: bool) -> list[Callable[[], Query]]:
+        """What scores and has no query below that does."""
+        words, image = self.tokens(self.words()), self.tokens(self.image())
+        found: list[Callable[[], Query]] = [
             lambda: words,
             lambda: words + image * 0.4,
             lambda: image - words * 0.5,
             lambda: Constant(self.rule(), round(self.chance.uniform(0.1, 2), 2), "is"),
         ]
         if text:
-            leaves.append(lambda: replace(self.match(), every=self.chance.random() < 0.3))
+            found.append(lambda: replace(self.match(), every=self.chance.random() < 0.3))
+        return found
+
+    def scored(self, depth: int, text: bool) -> Query:
+        leaves = self.leaves(text)
         if not depth:
             return self.chance.choice(leaves)()
 
@@ -307,6 +337,33 @@ class Kind:
         return policy.apply(self.chance.choice([self.a_tree, self.rules_alone])())
 
 
+class Several(Kind):
+    """Trees over documents of several photos: rules and words of the document, and photos."""
+
+    def __init__(self, corpus: Corpus, photos: Corpus, seed: int = 12) -> None:
+        super().__init__(corpus, seed)
+        self.photo = Kind(photos, seed, "photos.")
+
+    def rules(self) -> list[Callable[[], Query]]:
+        of_photos = [
+            lambda: photo_with(self.photo.rule()),
+            lambda: photo_without(self.photo.rule()),
+            lambda: no_photo_with(self.photo.rule()),
+            lambda: photo_with(self.photo.rule() & ~self.photo.rule()),
+            lambda: no_photo_with(at_least(2, *(self.photo.rule() for _ in range(3)))),
+        ]
+        ids = [d.id for d in self.chance.sample(self.corpus.documents, 90)]
+        return [*self.rules_of_columns(), *of_photos, lambda: Ids(tuple(ids))]
+
+    def leaves(self, text: bool) -> list[Callable[[], Query]]:
+        def best() -> Query:
+            return BestPhoto(self.photo.scored(self.chance.randint(0, 2), text))
+
+        rule = Constant(self.rule(), round(self.chance.uniform(0.1, 2), 2), "is")
+        found: list[Callable[[], Query]] = [best, best, best, lambda: rule]
+        return [*found, self.match] if text else found
+
+
 TEXT = {
     "text_alone",
     "question_and_text",
@@ -331,6 +388,28 @@ def generated(corpus: Corpus, trees: int = TREES) -> Iterator[tuple[str, Query]]
     for maker in makers:
         for _ in range(EACH):
             yield maker.__name__, maker()
-    for maker in (kinds.a_tree, kinds.a_tree_with_text, kinds.rules_alone, kinds.under_a_policy):
-        for _ in range(trees):
-            yield maker.__name__, maker()
+    anything = (kinds.a_tree, kinds.a_tree_with_text, kinds.rules_alone, kinds.under_a_policy)
+    yield from _trees(anything, trees)
+
+
+def of_several(
+    documents: Corpus, photos: Corpus, trees: int = TREES
+) -> Iterator[tuple[str, Query]]:
+    """The three kinds made of anything, over `corpus.grouped`."""
+    kinds = Several(documents, photos)
+    yield from _trees((kinds.a_tree, kinds.a_tree_with_text, kinds.rules_alone), trees)
+
+
+def _trees(makers: Sequence[Callable[[], Query]], each: int) -> Iterator[tuple[str, Query]]:
+    for maker in makers:
+        queries = (maker() for _ in count())
+        for query in islice(filter(_can_be_sent, queries), each):
+            yield maker.__name__, query
+
+
+def _can_be_sent(query: Query) -> bool:
+    try:
+        check_size(query, {})
+    except UsageError:  # more than 1,024 clauses
+        return False
+    return True
