@@ -409,7 +409,7 @@ def _trees(makers: Sequence[Callable[[], Query]], each: int) -> Iterator[tuple[s
 
 def _can_be_sent(query: Query) -> bool:
     try:
-        check_size(query, {})
+        check_size(query, {name: {"type": "date"} for name in ("taken", "photos.taken")})
     except UsageError:  # more than 1,024 clauses
         return False
     return True
