@@ -67,10 +67,10 @@ def corpus(data: Path | None, photos: Sequence[Path], cache: Path, enough: int =
     if data:
         found = list(islice(chain.from_iterable(_captioned(data / name) for name in SETS), enough))
         rows = [{**row, "photographer": f"p{i % 7}"} for i, (_, row) in enumerate(found)]
-        tokens = _encoded(encoder, [path for path, _ in found], cache)
+        tokens = encoded(encoder, [path for path, _ in found], cache)
         what = f"{len(rows)} photos of {data}"
     else:
-        rows, tokens = _mixed(photos, _encoded(encoder, photos, cache), enough)
+        rows, tokens = mixed(photos, encoded(encoder, photos, cache), enough)
         what = f"{len(rows)} mixtures of {len(photos)} photos"
     chance = random.Random(5)
     documents = [
@@ -142,7 +142,7 @@ def _columns(chance: random.Random) -> dict[str, Any]:
     return {name: chance.choice(some) for name, some in values.items() if chance.random() < 0.85}
 
 
-def _encoded(encoder: Encoder, paths: Sequence[Path], cache: Path) -> list[TokenWeights]:
+def encoded(encoder: Encoder, paths: Sequence[Path], cache: Path) -> list[TokenWeights]:
     """Encoded once for each model, then read from the cache."""
     kept = cache / f"{encoder.fingerprint.replace('/', '-')}-{len(paths)}.npz"
     if not kept.exists():
@@ -167,7 +167,7 @@ def _opened(encoder: Encoder, path: Path) -> Any:
         return encoder.prepare_image(ImageOps.exif_transpose(image).convert("RGB"))
 
 
-def _mixed(
+def mixed(
     photos: Sequence[Path], tokens: Sequence[TokenWeights], enough: int
 ) -> tuple[list[dict[str, str]], list[TokenWeights]]:
     """Each photo, then sums of two photos' tokens with random shares."""
