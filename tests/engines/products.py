@@ -27,6 +27,8 @@ COLUMNS = {
 }  # fmt: skip
 NUMBERS = 32
 ENOUGH = 312
+UNUSUAL = ("bikini", "dog", "gun", "man", "naked", "smoking", "woman")
+"""What recipes name, and photos of packages hardly show: given to those, two to each."""
 
 
 def photos_of_products(data: Path | None, packages: Sequence[Path], cache: Path) -> list[Document]:
@@ -39,16 +41,18 @@ def photos_of_products(data: Path | None, packages: Sequence[Path], cache: Path)
         tokens = encoded(encoder, paths, cache)
     else:
         rows, tokens = mixed(packages, encoded(encoder, packages, cache), ENOUGH)
-        paths = list(packages)
     # a vector of each photo: its tokens, laid into few numbers
     laid = np.random.default_rng(1).normal(size=(len(encoder.vocabulary), NUMBERS))
     documents = []
     for n, (row, one) in enumerate(zip(rows, tokens, strict=True)):
         weights = encoder.vocabulary.to_dict(one)
-        title = row.get("title") or random.Random(n).choice(["Black dress", "Red shirt", "A bag"])
+        if not data:
+            chance = random.Random(n)
+            row["title"] = chance.choice(["Black dress", "Red shirt", "A bag"])
+            weights |= {token: chance.uniform(0.03, 0.3) for token in chance.sample(UNUSUAL, 2)}
         fields = {
             "image": row["image"],
-            "title": title,
+            "title": row["title"],
             "stair": [{escape(token): weight for token, weight in weights.items()}],
             "stair_model": encoder.fingerprint,
             "clip": _vector(one, laid),
