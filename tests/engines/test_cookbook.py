@@ -23,13 +23,14 @@ from stair_search.queries.reasons import stored_weights
 from stair_search.tokens import truncate
 from tests.conftest import SHARED_DATA, Engines
 from tests.engines.products import COLUMNS, NUMBERS, photos_of_products, products, without_vector
-from tests.engines.test_same_answers import check_same, check_sum
+from tests.engines.test_same_answers import SPARSE_VECTOR, check_same, check_sum
 
 PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
-NAMES = ["sqlite", "opensearch", "elasticsearch7", "elasticsearch9"]
+NAMES = ["sqlite", "opensearch", "elasticsearch7", "elasticsearch8", "elasticsearch9"]
 PLACE = f"stair-test-cookbook-{os.getpid()}"
 MUNICH = 48.137, 11.575
-TWICE = "Is it there twice"  # not for Elasticsearch 7, which finds no vectors
+TWICE = "Is it there twice"
+"""By vectors, which Elasticsearch 7 does not find."""
 
 _TEXT = PAGE.read_text("utf-8")
 _BLOCK = r"```python\n(.*?)```"
@@ -49,9 +50,10 @@ class Place(NamedTuple):
 
     def cooked(self, recipe: str, chosen: str) -> dict[str, Any]:
         """The names that a recipe leaves."""
-        os.environ["STAIR_SEARCH_URL"] = self.url
         names: dict[str, Any] = {}
-        exec(compile(BEGIN, f"{PAGE}, its begin", "exec"), names)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("STAIR_SEARCH_URL", self.url)
+            exec(compile(BEGIN, f"{PAGE}, its begin", "exec"), names)
         names |= {"index": f"{PLACE}-photos", "products": f"{PLACE}-products", "chosen": chosen}
         try:
             exec(compile(RECIPES[recipe], f"{PAGE}, {recipe}", "exec"), names)
@@ -102,7 +104,7 @@ def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
     assert _mean(place, hits, "red") > _mean(place, plain, "red")
     asked = dict(names["query"].weights)
     assert asked["red"] > 1.5
-    assert asked.get("blue", 0) < dict(names["photo"]("reference.jpg").weights).get("blue", 0.1)
+    assert asked.get("blue", 0) < 0
 
 
 @of("Never in the children's shop")
@@ -258,7 +260,7 @@ def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
 
 @of("More like this one that we may print")
 def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
-    assert hits.hits[0].id == f"again-{names['chosen']}"
+    assert hits.hits[0].id == f"cc0-{names['chosen']}"
     assert all(place.held[hit.id]["licence"] in ("cc0", "cc-by") for hit in hits.hits)
     assert names["chosen"] not in {hit.id for hit in hits.hits}
 
@@ -279,19 +281,21 @@ def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
 
 @of(TWICE)
 def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
-    assert [hit.id for hit in hits.hits][:1] == [f"again-{names['chosen']}"]
+    assert [hit.id for hit in hits.hits][:1] == [f"cc0-{names['chosen']}"]
     asked = np.array(place.held[names["chosen"]]["clip"])
     for hit in hits.hits:
         other = np.array(place.held[hit.id]["clip"])
         cosine = asked @ other / np.linalg.norm(asked) / np.linalg.norm(other)
         assert hit.score == pytest.approx((1 + cosine) / 2, rel=1e-3)
+        assert hit.score >= 0.98
         assert place.held[hit.id]["licence"] == "cc0"
 
 
 @of("A question in an address")
 def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
-    assert hits.hits
-    for hit in hits.hits:
+    whole = place.engine.search(names["index"], names["query"], 1_000)
+    assert hits.hits == whole.hits[:10]
+    for hit in whole.hits:
         assert place.held[hit.id]["price"] <= 40
         assert not place.holds(hit, "naked")
     assert "red" in {reason.token for hit in hits.hits for reason in hit.why}
@@ -334,8 +338,8 @@ def photos(package_photos: list[Path], pytestconfig: pytest.Config) -> list[Docu
 
 @pytest.fixture(scope="module")
 def chosen(photos: list[Document]) -> str:
-    """A photo that is there twice, and sold out."""
-    twice = {one.id.removeprefix("again-") for one in photos if one.id.startswith("again-")}
+    """A photo that is there more than once, and sold out."""
+    twice = {one.id.removeprefix("cc0-") for one in photos if one.id.startswith("cc0-")}
     return next(one.id for one in photos if one.id in twice and not one.fields["stock"])
 
 
@@ -359,7 +363,7 @@ class _Places(dict[str, Place]):
         url = f"sqlite:{self._file}" if name == "sqlite" else self._engines.url(name)
         engine = connect(url)
         held: dict[str, dict[str, Any]] = {}
-        token_type = "sparse_vector" if name == "elasticsearch9" else "rank_features"
+        token_type = "sparse_vector" if name in SPARSE_VECTOR else "rank_features"
         photos, vectors = self._photos, {"clip": NUMBERS}
         if name == "elasticsearch7":
             photos, vectors = [without_vector(photo) for photo in photos], {}
@@ -380,7 +384,7 @@ class _Places(dict[str, Place]):
 
 @pytest.fixture
 def references(package_photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The photos that recipes name, in the folder where they are cooked; and the url to set."""
+    """The photos that recipes name, in the folder where they are cooked."""
     for name, photo in zip(("reference.jpg", "other.jpg"), package_photos[::9], strict=False):
         shutil.copy(photo, tmp_path / name)
     monkeypatch.chdir(tmp_path)
@@ -388,11 +392,11 @@ def references(package_photos: list[Path], tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.engines
 @pytest.mark.usefixtures("references")
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [(one, name) for one in RECIPES for name in NAMES if (one, name) != (TWICE, "elasticsearch7")],
+)
 def test_a_recipe(recipe: str, name: str, places: dict[str, Place], chosen: str) -> None:
-    if recipe == TWICE and name == "elasticsearch7":
-        return
     names = places[name].cooked(recipe, chosen)
     hits = names.get("hits", Hits(0, "eq", 0.0, []))
     assert "hits" not in names or hits.hits
@@ -400,9 +404,13 @@ def test_a_recipe(recipe: str, name: str, places: dict[str, Place], chosen: str)
     assert scores == sorted(scores, reverse=True)
     check_sum(hits, f"{name}, {recipe}")
     CHECKS[recipe](places[name], names, hits)
-    if name != "sqlite":
-        wanted = places["sqlite"].cooked(recipe, chosen)
-        check_same(wanted.get("hits", hits), hits, f"{name}, {recipe}")
+    if name == "sqlite":
+        return
+    wanted = places["sqlite"].cooked(recipe, chosen).get("hits", hits)
+    if recipe == TWICE:  # engines do not round a cosine alike
+        assert [hit.id for hit in hits.hits] == [hit.id for hit in wanted.hits]
+    else:
+        check_same(wanted, hits, f"{name}, {recipe}")
 
 
 def test_each_recipe_is_short_and_has_its_check() -> None:
