@@ -66,6 +66,8 @@ class Hybrid:
             raise UsageError(f"{len(self.parts)} parts, and {len(self.weights)} weights")
         if not all(math.isfinite(weight) and weight > 0 for weight in self.weights):
             raise UsageError(f"weights are positive and finite, not {self.weights}")
+        if not isinstance(self.rules, tuple):
+            raise UsageError("the rules of a hybrid are a tuple, as (rule,)")
         if not 1 <= self.depth <= MOST_HITS:
             raise UsageError(f"1 to {MOST_HITS} hits of each part are fused, not {self.depth}")
 

@@ -162,6 +162,8 @@ class Nearest(Node):
             raise UsageError(f"nearest in {self.field}: k is 1 to 10,000, not {self.k}")
         if not self.vector or not all(abs(x) <= _MOST for x in self.vector):
             raise UsageError(f"nearest in {self.field}: a vector is of finite numbers")
+        if not isinstance(self.rules, tuple):  # or its loss would be found while it is asked
+            raise UsageError(f"nearest in {self.field}: rules are a tuple, as (rule,)")
 
     @classmethod
     def of(

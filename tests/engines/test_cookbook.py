@@ -307,10 +307,12 @@ def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
 @of("Why was it not found")
 def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
     fields = place.held[names["chosen"]]
-    assert ("in stock" in names["missed"]) == (not fields["stock"])
-    assert ("up to 50" in names["missed"]) == (fields["price"] > 50)
-    assert ("no bikini" in names["missed"]) == (place.holds(names["chosen"], "bikini") >= 0.1)
-    assert names["missed"]
+    said = " / ".join(names["missed"])
+    assert (f"filter stock>0 (has {fields['stock']})" in said) == (not fields["stock"])
+    assert ("filter price<=50 (has" in said) == (fields["price"] > 50)
+    assert ("without bikini:0.1 (has" in said) == (place.holds(names["chosen"], "bikini") >= 0.1)
+    assert said
+    assert ("dress" in names["lacks"]) == (not place.holds(names["chosen"], "dress"))
 
 
 def _mean(place: Place, hits: Hits, token: str) -> float:

@@ -121,6 +121,7 @@ def test_what_cannot_be_fused(places: dict[str, Engine]) -> None:  # noqa: F811
         {"parts": PARTS, "weights": {"nothing": 1.0}},
         {"parts": PARTS, "weights": {"text": 0.0}},
         {"parts": PARTS, "depth": 0},
+        {"parts": PARTS, "rules": Term("licence", "l1")},
     ]
     for one in wrong:
         with pytest.raises(UsageError):

@@ -203,7 +203,14 @@ def test_what_no_index_can_be_asked(places: dict[str, Engine]) -> None:
                 engine.search(f"{PLACE}-one", query)
         hits = engine.search(f"{PLACE}-one", Search(nearest(), size=1)).hits
         assert "clip" not in hits[0].source, name
-    for cannot in ({"k": 0}, {"k": 10_001}, {"boost": 0}, {"vector": ()}, {"vector": (np.nan,)}):
+    for cannot in (
+        {"k": 0},
+        {"k": 10_001},
+        {"boost": 0},
+        {"vector": ()},
+        {"vector": (np.nan,)},
+        {"rules": RULE},
+    ):
         with pytest.raises(UsageError):
             nearest(**cannot)
     with pytest.raises(UsageError):
