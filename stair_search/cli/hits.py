@@ -62,7 +62,8 @@ def lines(found: Hits, fields: Fields, start: int = 0) -> Iterator[str]:
         yield f"{one_line(name)}: {counted}"
     if found.total > len(found.hits):
         more = "more than " if found.total_relation == "gte" else ""
-        yield f"{len(found.hits)} of {more}{found.total} hits"
+        place = f"{start + 1} to {start + len(found.hits)}" if start else f"{len(found.hits)}"
+        yield f"{place} of {more}{found.total} hits"
 
 
 def in_words(why: Iterable[Reason]) -> str:

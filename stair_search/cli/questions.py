@@ -64,6 +64,7 @@ class Asked:
     text_encoder: str | None = None
     strict: bool = False
     policy: Path | None = None
+    like: str | None = None
 
     @property
     def needs_model(self) -> bool:
@@ -85,6 +86,7 @@ def question_options(command: F) -> F:
         *args: Any,
         question: tuple[str, ...],
         image: str | None,
+        like: str | None,
         without: tuple[str, ...],
         require: tuple[str, ...],
         match: tuple[str, ...],
@@ -97,11 +99,12 @@ def question_options(command: F) -> F:
     ) -> Any:
         words = " ".join(question).strip()
         asked = Asked(
-            words, image, without, require, match, filter, model, text_encoder, strict, policy
+            words, image, without, require, match, filter, model, text_encoder, strict, policy, like
         )
-        if not (asked.needs_model or match or filter):
+        if not (asked.needs_model or like or match or filter):
             raise UsageError(
-                "nothing is asked: give words, --image, --match, --filter, --require or --without"
+                "nothing is asked: give words, --image, --like, --match, --filter, --require or "
+                "--without"
             )
         return command(*args, asked=asked, **kwargs)
 
@@ -113,6 +116,9 @@ def question_options(command: F) -> F:
 _OPTIONS = (
     click.argument("question", nargs=-1),
     click.option("--image", metavar="PATH", help="Photos like this one."),
+    click.option(
+        "--like", callback=utf8, metavar="ID", help="Others like this document of the index."
+    ),
     click.option(
         "--without",
         callback=utf8,
@@ -174,7 +180,7 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
     filters = [(_whole(name, photos, types), value) for name, value in filters]
     if encoder is None:
         query = question(model="", match=matches, filters=filters, photos=photos)
-        return Question(query, fields)
+        return Question(_with_like(query, asked.like, engine, index), fields)
     said = _with_flags(asked, matches, filters, _parsed(asked, types, photos), encoder.vocabulary)
     names = {name: _whole(name, photos, types) for name in [*types, *_below(photos, types)]}
 
@@ -197,9 +203,24 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         photos=photos,
     )
     _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
+    query = _with_like(query, asked.like, engine, index)
     if asked.policy:
         query = held_to(asked.policy, query, encoder, engine, index, fields, photos)
     return Question(_fitting(query, types), fields)
+
+
+def _with_like(query: Bool, like: str | None, engine: Engine, index: str) -> Bool:
+    """The query with a document of the index asked for, too."""
+    if like is None:
+        return query
+    from ..engines.like import more_like
+
+    other = more_like(engine, index, like)
+    return replace(
+        query,
+        should=(*query.should, *other.should),
+        must_not=(*query.must_not, *other.must_not),
+    )
 
 
 def _fitting(query: Bool, types: Mapping[str, Mapping[str, Any]]) -> Bool:

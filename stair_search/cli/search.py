@@ -26,6 +26,7 @@ stair-search search "dog on the beach" --without person:0.3 --size 20
 stair-search search --image my-dog.jpg --require ball
 stair-search search '2:"sand dunes" + ./ref.jpg - person without:leash caption:(sunset OR dusk)^2'
 stair-search search bus --match "caption:red bus^2" --filter licence=cc0 --format json
+stair-search search --like holidays/0042.jpg --filter licence=cc0
 stair-search search dog --facet stair_tokens:20 --facet licence --from 10
 stair-search search bus --url https://search.example.org:9200 --show-query > query.json
 """

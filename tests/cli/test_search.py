@@ -280,6 +280,7 @@ def test_facets_a_later_page_and_marked_words(cli: Cli, collection: list[str]) -
     assert [one["count"] for one in found["facets"]["licence"]] == [1]
     shown = cli(*asked, *more).stdout.splitlines()
     assert shown[0].startswith(" 2  ")
+    assert shown[-1] == "2 to 2 of 2 hits"
     assert any(line.startswith("licence: ") for line in shown)
     assert not json.loads(cli(*asked, "--min-score", "99", "--format", "json").stdout)["hits"]
     for wrong, why in [
@@ -310,3 +311,12 @@ def test_words_and_text_fused_by_rank(cli: Cli, collection: list[str]) -> None:
     result = cli("search", "--filter", "licence=cc0", "--fuse", "rrf", *collection)
     assert result.exit_code == 2
     assert "nothing scores" in result.stderr
+
+
+def test_more_like_a_document(cli: Cli, collection: list[str]) -> None:
+    assert ids(cli, "--like", "beach", *collection)[0] == "people"
+    assert "beach" not in ids(cli, "dog", "--like", "beach", *collection)
+    assert ids(cli, "--like", "beach", "--filter", "licence=cc0", *collection) == []
+    result = cli("search", "--like", "nobody", *collection)
+    assert result.exit_code == 2
+    assert "holds no document 'nobody'" in result.stderr
