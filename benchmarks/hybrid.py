@@ -25,7 +25,7 @@ import itertools
 import logging
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -76,6 +76,8 @@ Weights = Mapping[str, float]
 Scores = NDArray[np.float32]
 Ranks = NDArray[np.int64]
 Found = list[tuple[str, float]]
+Rows = dict[str, Ranks]
+"""Of each system, by what its row says."""
 
 
 class Gallery(NamedTuple):
@@ -310,9 +312,7 @@ def chosen(held: Asked) -> dict[tuple[str, tuple[str, ...]], Weights]:
     return found
 
 
-def measured(
-    held: Asked, weights: Mapping[tuple[str, tuple[str, ...]], Weights]
-) -> dict[str, Ranks]:
+def measured(held: Asked, weights: Mapping[tuple[str, tuple[str, ...]], Weights]) -> Rows:
     """The ranks of every system, by what its row says."""
     rows = {name: held.single(name) for name in PARTS}
     for names in systems():
@@ -330,7 +330,7 @@ def measured(
 # --- telling ------------------------------------------------------------------------------------
 
 
-def table(held: Asked, rows: Mapping[str, Ranks]) -> Iterator[str]:
+def table(held: Asked, rows: Rows) -> Iterator[str]:
     yield "| | R@1 | R@5 | R@10 |"
     yield "|---|---|---|---|"
     for name, ranks in rows.items():
@@ -344,22 +344,20 @@ def table(held: Asked, rows: Mapping[str, Ranks]) -> Iterator[str]:
         yield f"| {name} | {cells} |"
 
 
-def gains(held: Asked, rows: Mapping[str, Ranks]) -> Iterator[str]:
-    """Of fusions against the best of their parts alone, photos drawn alike for both."""
-    for names in systems():
-        single = max(names, key=lambda name: _mean_recall(rows[name]))
-        fusions = [name for name in rows if name.partition(",")[0] == " + ".join(names)]
-        top = max(fusions, key=lambda name: _mean_recall(rows[name]))
-        yield f"- {top}, minus {single}: {difference(held, rows[top], rows[single])}"
-    pair = _best_of(rows, (TEXT, TOKENS))
-    whole = _best_of(rows, PARTS)
-    yield f"- {whole}, minus {pair}: {difference(held, rows[whole], rows[pair])}"
+def gains(held: Asked, rows: Rows, before: Rows) -> Iterator[str]:
+    """Of fusions against the best of their parts alone, photos drawn alike for both. before: rows
+    of the questions that chose the weights, which also choose the best.
+    """
 
+    def best_row(names: Iterable[str]) -> str:
+        return max(names, key=lambda name: _mean_recall(before[name]))
 
-def _best_of(rows: Mapping[str, Ranks], names: Sequence[str]) -> str:
-    what = " + ".join(names)
-    fusions = [name for name in rows if name.partition(",")[0] == what]
-    return max(fusions, key=lambda name: _mean_recall(rows[name]))
+    def fusion(names: Sequence[str]) -> str:
+        return best_row(name for name in rows if name.partition(",")[0] == " + ".join(names))
+
+    pairs = [(fusion(names), best_row(names)) for names in systems()]
+    for one, other in (*pairs, (fusion(PARTS), fusion((TEXT, TOKENS)))):
+        yield f"- {one}, minus {other}: {difference(held, rows[one], rows[other])}"
 
 
 def difference(held: Asked, one: Ranks, other: Ranks) -> str:
@@ -400,10 +398,11 @@ def main() -> None:
     for name in given.task or makers:
         task = makers[name](data, given.choosing)
         some, whole = (ask(held, *part) for part in (task.choosing, task.measured))
-        rows = measured(whole, chosen(some))
+        weights = chosen(some)
+        rows, before = measured(whole, weights), measured(some, weights)
         print(f"\n{name}: {whole.photos} photos, {len(whole.owner)} questions; weights by "
               f"{len(some.owner)} others; percent; {machine()}\n")  # fmt: skip
-        print("\n".join(table(whole, rows)), "", *gains(whole, rows), sep="\n", flush=True)
+        print("\n".join(table(whole, rows)), "", *gains(whole, rows, before), sep="\n", flush=True)
 
 
 if __name__ == "__main__":
