@@ -48,7 +48,7 @@ def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
     if source.get(model_field(tokens.field)) != tokens.model:
         return []
     stored = stored_weights(source.get(tokens.field))
-    held = [(t, q, stored[escape(t)]) for t, q in tokens.asked if escape(t) in stored]
+    held = [(t, q, stored[name]) for t, q in tokens.asked if (name := escape(t)) in stored]
     asked = np.array([q for _, q, _ in held], np.float32)
     image = truncate([w for _, _, w in held])
     return [

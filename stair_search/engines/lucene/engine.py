@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -73,18 +75,19 @@ def dialect(server: Server) -> Dialect:
     return Dialect(server.number < (3, 0), pit)
 
 
-class _About(NamedTuple):
-    """What an index says of itself."""
+@dataclass(frozen=True)
+class _About:
+    """What an index says of itself; what follows from it is worked out once."""
 
     mapping: dict[str, Any]
     settings: dict[str, Any]
     uuid: str
 
-    @property
+    @cached_property
     def types(self) -> dict[str, dict[str, Any]]:
         return types_of(self.mapping.get("properties", {}))
 
-    @property
+    @cached_property
     def hidden_fields(self) -> set[str]:
         return hidden_fields(self.mapping)
 

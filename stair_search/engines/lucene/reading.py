@@ -32,6 +32,7 @@ _WEIGHT = re.compile(r"weight\((?:Synonym\()?(.+) in \d+\)")
 _FACTOR = "function score, product of"
 _NEAR = ("within top", "found vector with")
 _NESTED = "Score based on"
+_TOKEN = "Linear function on the"
 
 
 def hits(search: Search, answer: Mapping[str, Any], hidden: Collection[str]) -> Hits:
@@ -155,8 +156,8 @@ def _explained(
     """
     said: str = explanation.get("description", "")
     details: list[dict[str, Any]] = explanation.get("details", [])
-    if said.startswith(_NESTED):
-        return  # the best photo has an explanation of its own
+    if said.startswith((_TOKEN, _NESTED)):
+        return  # tokens tell by themselves, and the best photo has an explanation of its own
     if said.startswith(_NEAR) and (near := next(vectors, None)):
         score = _float32(explanation["value"])
         yield Reason(near.part, "", near.boost, score / near.boost, score)
