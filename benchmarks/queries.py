@@ -1,11 +1,11 @@
 """What our side of a query costs, and searches end to end beside the same bodies sent by hand.
 
-    python -m benchmarks.queries [--documents 100000] [--questions 100] [--url URL ...] [--kind K ...]
+    python -m benchmarks.queries [--documents 100000] [--questions 100] [--url URL] [--kind KIND]
 
-1. Our side alone, step by step, without a network: a question of words, a clause of text, a filter
-   and an excluded token is parsed, encoded by the starter's table, made a query and a body; ten
-   hits of a recorded answer are read with their reasons. Time of the CPU, so that others on the
-   machine do not count.
+1. Our side alone, step by step, without a network: a question of words, alone or with a clause of
+   text, a filter and an excluded token, is parsed, encoded by the starter's table, made a query
+   and a body; ten hits of a recorded answer are read with their reasons. Time of the CPU, so that
+   others on the machine do not count.
 2. Each kind of query in four ways, in turns that rotate, one client: the body that `prepare` makes,
    sent as it is by opensearch-py or elasticsearch-py, and `engine.search`; both with the reasons
    and without. Ratio: ours to the client's. SQLite has no client to be held against.
@@ -350,6 +350,14 @@ GRAMMAR = Grammar(text_fields={"caption"}, filter_fields={"split"})
 
 
 def our_side(engine: LuceneEngine, index: str, encoder: Encoder, texts: Sequence[str]) -> None:
+    """Of questions that are words alone, and of those with clauses."""
+    for clauses in ("", CLAUSES):
+        _alone(engine, index, encoder, [f"{text} {clauses}".strip() for text in texts], clauses)
+
+
+def _alone(
+    engine: LuceneEngine, index: str, encoder: Encoder, texts: Sequence[str], clauses: str
+) -> None:
     taken: Taken = {}
     bare = Bare(engine, index)
     for number, text in enumerate(texts):
@@ -360,7 +368,7 @@ def our_side(engine: LuceneEngine, index: str, encoder: Encoder, texts: Sequence
         if number >= WARM:
             for name, milliseconds in times.items():
                 taken.setdefault(name, []).append(milliseconds)
-    print(f"\nour side alone, {len(texts) - WARM} questions with {CLAUSES!r}; ms of this thread's "
+    print(f"\nour side alone, {len(texts) - WARM} questions with {clauses!r}; ms of this thread's "
           f"CPU; {machine()}")  # fmt: skip
     heading()
     for name, times_of in taken.items():
@@ -368,7 +376,7 @@ def our_side(engine: LuceneEngine, index: str, encoder: Encoder, texts: Sequence
 
 
 def _prepared(engine: LuceneEngine, index: str, encoder: Encoder, text: str) -> Prepared:
-    asked = parse(f"{text} {CLAUSES}", GRAMMAR)
+    asked = parse(text, GRAMMAR)
     return engine.prepare(index, _query(encoder, asked, None))
 
 
@@ -384,7 +392,7 @@ def _steps(
         found[name] = (time.thread_time() - began) * 1000
         return made
 
-    asked = timed("grammar parsed", lambda: parse(f"{text} {CLAUSES}", GRAMMAR))
+    asked = timed("grammar parsed", lambda: parse(text, GRAMMAR))
     words = next(part.text for part in asked.parts if isinstance(part, Words))
     tokens = timed("words encoded", lambda: _tokens(encoder, words))
     query = timed("query made", lambda: _query(encoder, asked, tokens))
