@@ -171,7 +171,9 @@ class Engine(Protocol):
         """The hits of each, asked for in one request."""
 
     def pages(self, index: str, query: Query | Search, size: int = 100) -> Iterator[Hits]:
-        """All hits, so many at a time, the best first, as of the moment of the call."""
+        """All hits, so many at a time, the best first, as of the moment of the call; without facets
+        and from the first on. A cluster waits five minutes for the next page to be asked for.
+        """
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         """A document's fields as stored, None where it is not there."""

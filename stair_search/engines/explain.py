@@ -36,7 +36,7 @@ from stair_search.queries import (
     filtered,
 )
 from stair_search.queries.policy import Refused
-from stair_search.queries.reasons import stored_weights
+from stair_search.queries.reasons import photos_of, stored_weights, value_of
 from stair_search.tokens import truncate
 from stair_search.vocabulary import escape
 
@@ -76,9 +76,11 @@ def explain(engine: Engine, index: str, query: Query, id: str) -> Explanation:
         score=hits[0].score if hits else 0.0,
         why=hits[0].why if hits else [],
         lacks=[*_lacking_tokens(query, source), *_lacking_words(engine, index, query, id)],
-        excluded_by=[
+        excluded_by=[]
+        if hits
+        else [
             *_other_models(query, source),
-            *dict.fromkeys(_excluding(engine, index, query, id, source)),
+            *dict.fromkeys(_broken(engine, index, query, id, source)),
         ],
     )
 
@@ -106,7 +108,7 @@ def _photos(source: Mapping[str, Any], path: str | None) -> list[Mapping[str, An
         return [source]
     return [
         {f"{path}.{name}": value for name, value in photo.items()}
-        for photo in source.get(path) or []
+        for photo in photos_of(source, path)
     ]
 
 
@@ -117,7 +119,7 @@ def _lacking_tokens(query: Query, source: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(part, Tokens):
             asked |= dict(part.asked)
             for one in _photos(source, path):
-                held |= stored_weights(one.get(part.field)).keys()
+                held |= stored_weights(value_of(one, part.field)).keys()
     ordered = sorted(asked, key=lambda token: -asked[token])
     yield from (token for token in ordered if escape(token) not in held)
 
@@ -145,7 +147,7 @@ def _other_models(query: Query, source: Mapping[str, Any]) -> Iterator[str]:
         if isinstance(node, Tokens | HasToken)
     }
     for field, model, path in sorted(asked, key=str):
-        wrote = {one.get(model_field(field)) or "none" for one in _photos(source, path)}
+        wrote = {value_of(one, model_field(field)) or "none" for one in _photos(source, path)}
         if model not in wrote:
             yield f"model {', '.join(sorted(wrote)) or 'none'} (the question is of {model})"
 
@@ -187,14 +189,45 @@ def _broken(
 ) -> Iterator[str]:
     """Why a clause that had to match did not; what it lacks is told apart."""
     match clause:
-        case Tokens() | MaxOf() | Match() | BestPhoto():
+        case Tokens() | MaxOf() | Match():
             return
+        case BestPhoto(inner, path):
+            yield from _broken_by_photos(engine, index, inner, path, id, source)
         case Bool() | Boosted() | Nearest():
             yield from _excluding(engine, index, clause, id, source)
         case Constant(inner):
             yield from _broken(engine, index, inner, id, source)
         case _:
             yield _in_words(clause, True, [source])
+
+
+def _broken_by_photos(
+    engine: Engine, index: str, query: Query, path: str, id: str, source: Mapping[str, Any]
+) -> Iterator[str]:
+    """Why no photo matched, if one would but for the rules beside what it is found by."""
+    if not isinstance(query, Bool):
+        return
+    wanted = tuple(one for one in query.must if _can_score(one))
+    rules = (*query.filter, *(one for one in query.must if not _can_score(one)))
+    found_by = Bool(must=wanted, should=query.should, minimum=query.minimum)
+    each = [
+        *(Bool(filter=(one,)) for one in rules),
+        *(Bool(must_not=(one,)) for one in query.must_not),
+    ]
+    asked = [BestPhoto(one, path) for one in (found_by, *each, query)]
+    found, *held, whole = engine.matches(index, id, asked)
+    if whole or not found:
+        return
+    broken = [
+        _in_words(BestPhoto(rule, path), place < len(rules), [source])
+        for place, (rule, holds) in enumerate(zip((*rules, *query.must_not), held, strict=True))
+        if not holds
+    ]
+    yield from broken or [f"no photo is all of {_asked(query)}"]
+
+
+def _can_score(query: Query) -> bool:
+    return any(isinstance(one, Tokens | MaxOf | Match | Nearest) for one, _ in _wanted(query))
 
 
 def _rule(query: Bool, clause: Query, wanted: bool, source: Mapping[str, Any]) -> str:
@@ -227,7 +260,9 @@ def _in_words(
         case Boosted(inner) | Constant(inner):
             return _in_words(inner, wanted, sources, verb)
         case _ if wanted and hasattr(clause, "field"):
-            has = ", ".join(dict.fromkeys(str(source.get(clause.field)) for source in sources))
+            has = ", ".join(
+                dict.fromkeys(str(value_of(source, clause.field)) for source in sources)
+            )
             return f"filter {_asked(clause)} (has {has or None})"
         case Term(field=field, value=value):
             return f"filter {field}!={value}"
@@ -281,6 +316,6 @@ def _has(token: str, field: str, sources: Sequence[Mapping[str, Any]]) -> str:
     """The token's weight in words; nothing where the document was written anew without it, and a
     search does not see that yet.
     """
-    held = [stored_weights(source.get(field)).get(escape(token), 0) for source in sources]
+    held = [stored_weights(value_of(source, field)).get(escape(token), 0) for source in sources]
     strongest = max(held, default=0)
     return f" (has {float(truncate(strongest)):.4g})" if strongest else ""

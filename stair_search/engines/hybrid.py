@@ -31,6 +31,8 @@ def search_hybrid(
     tells no reasons. pipeline: the name of OpenSearch's search pipeline for it, which is made where
     it is missing and checked where it is there; without a name it travels with the search.
     """
+    if size < 0:
+        raise UsageError(f"an engine gives 0 hits or more, not {size}")
     if on == "cluster":
         return _by_cluster(engine, index, hybrid, size, pipeline)
     searches = [Search(query, hybrid.depth, why=why) for query in hybrid.queries]
@@ -83,7 +85,9 @@ def _by_cluster(
     try:
         answer = engine.send_search(index, sent, **named)
     except RequestError as error:
-        if error.status != 403:
+        if error.status not in (400, 403):
             raise
-        raise DestinationError(f"{error}; on='client' fuses without a licence") from None
+        raise DestinationError(
+            f"{error}; on='client' fuses here, with every version and without a licence"
+        ) from None
     return prepared[0].hits(answer)

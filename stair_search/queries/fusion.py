@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from stair_search.errors import UsageError
 from stair_search.queries.search import MOST_HITS
-from stair_search.queries.tree import BestPhoto, Bool, Match, Nearest, Query, Tokens
+from stair_search.queries.tree import BestPhoto, Bool, Match, Nearest, Query, Tokens, make_tuples
 
 _FLOOR = 0.001
 """What min_max makes of a list's last, so that to be found is more than not to be."""
@@ -60,14 +60,13 @@ class Hybrid:
     depth: int = 100
 
     def __post_init__(self) -> None:
+        make_tuples(self, "parts", "weights", "rules")
         if not self.parts or len({name for name, _ in self.parts}) < len(self.parts):
             raise UsageError("a hybrid has one part or more, each with a name of its own")
         if self.weights and len(self.weights) != len(self.parts):
             raise UsageError(f"{len(self.parts)} parts, and {len(self.weights)} weights")
         if not all(math.isfinite(weight) and weight > 0 for weight in self.weights):
             raise UsageError(f"weights are positive and finite, not {self.weights}")
-        if not isinstance(self.rules, tuple):
-            raise UsageError("the rules of a hybrid are a tuple, as (rule,)")
         if not 1 <= self.depth <= MOST_HITS:
             raise UsageError(f"1 to {MOST_HITS} hits of each part are fused, not {self.depth}")
 
@@ -88,17 +87,20 @@ class Hybrid:
 
     @classmethod
     def of_question(cls, query: Bool, by: RRF | Normalised = RRF(), depth: int = 100) -> Hybrid:
-        """What `question` makes, with each of its scoring clauses a part."""
+        """What `question` makes, and a policy of it, with each of its scoring clauses a part."""
+        rules: list[Query] = []
+        while not query.should and len(query.must) == 1 and isinstance(query.must[0], Bool):
+            rules += _rules(query, ())
+            query = query.must[0]
+        if query.minimum > 1:
+            raise UsageError(f"{query.minimum} of several clauses cannot be fused")
         parts: dict[str, Query] = {}
         for clause in query.should:
             name = _name(clause)
             parts[name] = parts[name] | clause if name in parts else clause
         if not parts:
             raise UsageError("nothing scores, so there is nothing to fuse")
-        rules = Bool(filter=query.filter, must_not=query.must_not)
-        return cls.of(
-            parts, by, rules=(rules,) if query.filter or query.must_not else (), depth=depth
-        )
+        return cls.of(parts, by, rules=(*rules, *_rules(query, query.must)), depth=depth)
 
     @property
     def queries(self) -> tuple[Query, ...]:
@@ -108,10 +110,18 @@ class Hybrid:
         return tuple(Bool(must=(query,), filter=self.rules) for _, query in self.parts)
 
 
+def _rules(query: Bool, must: tuple[Query, ...]) -> tuple[Query, ...]:
+    if not (must or query.filter or query.must_not):
+        return ()
+    return (Bool(filter=(*must, *query.filter), must_not=query.must_not),)
+
+
 def _name(clause: Query) -> str:
     match clause:
-        case Tokens(part=name) | Nearest(part=name) | Match(field=name):
+        case Tokens(part=name) | Nearest(part=name):
             return name
+        case Match(field=name):  # which may be called as a part of tokens is
+            return f"{name} (text)" if name in ("question", "image") else name
         case BestPhoto(inner):
             return _name(inner)
         case Bool(should=(first, *_)):
@@ -143,7 +153,7 @@ def fused(hybrid: Hybrid, lists: Sequence[Sequence[tuple[str, float]]]) -> list[
             scale = weight / sum(weights)
             shares = [scale * s for s in _normalised(hybrid.by.how, [s for _, s in found])]
         for (name, _), share in zip(found, shares, strict=True):
-            added[name][place] = share
+            added[name][place] = max(added[name][place], share)  # an alias's indices share ids
     whole = (Fused(name, sum(shares), tuple(shares)) for name, shares in added.items())
     return sorted(whole, key=lambda one: (-one.score, one.id))
 

@@ -28,6 +28,28 @@ class Reason(NamedTuple):
     score: float
 
 
+def value_of(source: Mapping[str, Any], field: str) -> Any:
+    """A field's value in a document, by its dotted name; None where it has none.
+
+    >>> value_of({"ai": {"stair": [{"dog": 1.5}]}}, "ai.stair")
+    [{'dog': 1.5}]
+    """
+    if field in source:
+        return source[field]
+    parts = field.split(".")
+    for at in range(1, len(parts)):
+        inner = source.get(".".join(parts[:at]))
+        if isinstance(inner, Mapping):
+            return value_of(inner, ".".join(parts[at:]))
+    return None
+
+
+def photos_of(source: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
+    """The photos of a document as stored: clusters take one without a list, too."""
+    photos = value_of(source, path) or []
+    return [photos] if isinstance(photos, Mapping) else photos
+
+
 def stored_weights(value: Any) -> dict[str, float]:
     """The token field of a document as read from an engine: an object or a list of one.
 
@@ -45,9 +67,9 @@ def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
     source: the document's fields as stored. Which clauses of a query matched, and what text and
     constant parts added, is the engine's to tell.
     """
-    if source.get(model_field(tokens.field)) != tokens.model:
+    if value_of(source, model_field(tokens.field)) != tokens.model:
         return []
-    stored = stored_weights(source.get(tokens.field))
+    stored = stored_weights(value_of(source, tokens.field))
     held = [(t, q, stored[name]) for t, q in tokens.asked if (name := escape(t)) in stored]
     asked = np.array([q for _, q, _ in held], np.float32)
     image = truncate([w for _, _, w in held])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stair_search.errors import UsageError
-from stair_search.queries.tree import Query
+from stair_search.queries.tree import Query, make_tuples
 
 MOST_HITS = 10_000
 """How far clusters look by place; `Engine.pages` goes on."""
@@ -57,6 +57,10 @@ class Search:
     neural_sparse: bool = False
 
     def __post_init__(self) -> None:
+        make_tuples(self, "facets", "highlight")
+        fields = [getattr(facet, "field", None) for facet in self.facets]
+        if None in fields or len(set(fields)) < len(fields):
+            raise UsageError("facets are of type Facet, one a field")
         if self.size < 0 or self.start < 0 or self.start + self.size > MOST_HITS:
             raise UsageError(
                 f"an engine gives 0 to {MOST_HITS} hits at a time, not {self.size} from "
@@ -66,6 +70,14 @@ class Search:
             raise UsageError(f"the least score must be a finite number, not {self.min_score}")
         if self.count is not None and not 0 <= self.count < 2**31:
             raise UsageError(f"so many hits cannot be counted: {self.count}")
+
+
+def page_of(query: Query | Search, size: int) -> Search:
+    """The search for each page of all hits."""
+    page = replace(as_search(query, size), start=0, count=None, facets=())
+    if not page.size:
+        raise UsageError("a page holds one hit at least")
+    return page
 
 
 def as_search(query: Query | Search, size: int = 10, why: bool = True) -> Search:

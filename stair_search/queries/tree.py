@@ -133,6 +133,7 @@ class MaxOf(Node):
     parts: tuple[Tokens, ...]
 
     def __post_init__(self) -> None:
+        make_tuples(self, "parts")
         if not self.parts:
             raise UsageError("the most of nothing cannot be asked for")
 
@@ -157,13 +158,12 @@ class Nearest(Node):
     part: str = "vector"
 
     def __post_init__(self) -> None:
+        make_tuples(self, "vector", "rules")
         _positive(f"boost of {self.field}", self.boost)
         if not 1 <= self.k <= 10_000:
             raise UsageError(f"nearest in {self.field}: k is 1 to 10,000, not {self.k}")
         if not self.vector or not all(abs(x) <= _MOST for x in self.vector):
             raise UsageError(f"nearest in {self.field}: a vector is of finite numbers")
-        if not isinstance(self.rules, tuple):  # or its loss would be found while it is asked
-            raise UsageError(f"nearest in {self.field}: rules are a tuple, as (rule,)")
 
     @classmethod
     def of(
@@ -228,6 +228,9 @@ class Terms(Node):
 
     field: str
     values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        make_tuples(self, "values")
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +322,9 @@ class Ids(Node):
 
     values: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        make_tuples(self, "values")
+
 
 @dataclass(frozen=True, slots=True)
 class All(Node):
@@ -332,6 +338,14 @@ class Raw(Node):
     """
 
     json: str
+
+    def __post_init__(self) -> None:
+        try:
+            sound = isinstance(json.loads(self.json), dict)
+        except ValueError:
+            sound = False
+        if not sound:
+            raise UsageError(f"a cluster's own query is a JSON object, not {self.json:.60}")
 
     @classmethod
     def of(cls, query: Any) -> Raw:
@@ -370,6 +384,7 @@ class Bool(Node):
     minimum: int = 1
 
     def __post_init__(self) -> None:
+        make_tuples(self, "must", "should", "filter", "must_not")
         if not 1 <= self.minimum <= max(len(self.should), 1):
             raise UsageError(f"at least {self.minimum} of {len(self.should)} cannot be asked for")
 
@@ -589,6 +604,18 @@ def _scores(query: Query) -> bool:
         case Bool(must, should):
             return any(map(_scores, (*must, *should)))
     return False
+
+
+def make_tuples(node: object, *names: str) -> None:
+    """Lists in these fields of a frozen dataclass become tuples, so that it can be compared and
+    hashed. Raises UsageError for a value that stands alone.
+    """
+    for name in names:
+        value = getattr(node, name)
+        if isinstance(value, str | bytes | Node) or not isinstance(value, Iterable):
+            raise UsageError(f"{type(node).__name__}: {name} is a tuple, as (one,)")
+        if not isinstance(value, tuple):
+            object.__setattr__(node, name, tuple(value))
 
 
 def _positive(what: str, value: float) -> None:

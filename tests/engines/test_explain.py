@@ -109,6 +109,10 @@ def test_what_it_lacks(engine: Engine, index: str) -> None:
     assert told.lacks == ["sea", "cat", "caption:car"]
     assert told.excluded_by == []
     assert sum(reason.score for reason in told.why) == pytest.approx(told.score)
+    for rule in (Term("colour", "blue"), Constant(Term("colour", "blue"))):
+        assert excluded(engine, index, rule) == ["filter colour=blue (has red)"]
+    assert excluded(engine, index, Ids(("x",))) == ["filter ids x"]
+    assert explain(engine, index, CAT | Exists("likes"), "b").excluded_by == []
     other = explain(engine, index, Tokens.of({"dog": 1.0}, "m") & RED, "b")
     assert other.excluded_by == [
         "model none (the question is of m)",
@@ -135,3 +139,13 @@ def test_of_several_photos(engine: Engine, index_name: str) -> None:
     both = photo_with(all_of(dog, HasToken("cat", "m", field="photos.stair")))
     assert excluded(engine, index_name, filtered(asked, both)) == ["filter (dog and cat)"]
     assert excluded(engine, index_name, asked & no_photo_with(dog)) == ["without dog (has 2)"]
+    cat = HasToken("cat", "m", field="photos.stair")
+    other = Term("photos.image", "z")
+    assert excluded(engine, index_name, BestPhoto(filtered(asked.query, other))) == [
+        "filter photos.image=z (has 1, 2)"
+    ]
+    both = BestPhoto(filtered(asked.query, cat))
+    assert excluded(engine, index_name, both) == ["no photo is all of (dog or sea and cat)"]
+    assert excluded(engine, index_name, BestPhoto(asked.query & ~any_of(dog, cat))) == [
+        "without dog or cat"
+    ]

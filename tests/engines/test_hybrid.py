@@ -14,6 +14,7 @@ from stair_search.engines.lucene.hybrid import body
 from stair_search.errors import DestinationError, StairError, UsageError
 from stair_search.queries import (
     RRF,
+    Bool,
     Hybrid,
     Match,
     Nearest,
@@ -23,6 +24,7 @@ from stair_search.queries import (
     Term,
     Tokens,
 )
+from stair_search.queries.fusion import fused
 from tests.engines.test_vectors import ASKED, PLACE, places  # noqa: F401
 
 pytestmark = pytest.mark.engines
@@ -130,6 +132,20 @@ def test_what_cannot_be_fused(places: dict[str, Engine]) -> None:  # noqa: F811
         RRF(0)
     with pytest.raises(UsageError):
         Normalised("z_score")  # type: ignore[arg-type]
+
+
+def test_the_parts_of_a_question() -> None:
+    tokens, text, rule = PARTS["tokens"], Match("question", "dog"), Term("licence", "l1")
+    asked = Bool(must=(rule,), should=(tokens, text), must_not=(Term("licence", "l2"),))
+    hybrid = Hybrid.of_question(asked)
+    assert hybrid.parts == (("question", tokens), ("question (text)", text))
+    assert hybrid.rules == (Bool(filter=(rule,), must_not=asked.must_not),)
+    wrapped = Bool(must=(asked,), filter=(Term("licence", "l3"),))
+    assert Hybrid.of_question(wrapped).rules == (Bool(filter=wrapped.filter), *hybrid.rules)
+    with pytest.raises(UsageError, match="cannot be fused"):
+        Hybrid.of_question(Bool(should=(tokens, text), minimum=2))
+    twice = fused(Hybrid.of({"a": rule}, RRF(1)), [[("x", 9.0), ("x", 5.0)]])
+    assert twice[0].score == 0.5  # an alias over indices that share an id
 
 
 def test_nothing_found(places: dict[str, Engine]) -> None:  # noqa: F811

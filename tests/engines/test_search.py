@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from stair_search.engines import Bucket, Document, Engine, connect
-from stair_search.errors import UsageError
+from stair_search.engines.lucene.engine import LuceneEngine
+from stair_search.errors import DestinationError, UsageError
 from stair_search.mappings import index_body
 from stair_search.queries import (
     All,
+    Boosted,
     Facet,
     HasToken,
     Ids,
@@ -22,6 +26,7 @@ from stair_search.queries import (
     Search,
     Term,
     Tokens,
+    When,
     filtered,
 )
 from tests.conftest import Engines
@@ -102,6 +107,7 @@ def test_hits_are_counted_as_far_as_wanted(engine: Engine, index: str) -> None:
     assert engine.search(index, Search(DOG, count=True))[:2] == (250, "eq")
     assert engine.search(index, Search(DOG, count=100))[:2] == (100, "gte")
     assert engine.search(index, Search(DOG, count=251))[:2] == (250, "eq")
+    assert engine.search(index, Search(DOG, count=0))[:2] == (0, "gte")
     none = engine.search(index, Search(DOG, count=False))
     assert none[:2] == (10, "gte")
     assert none.hits[0].id == "d250"
@@ -133,7 +139,8 @@ def test_facets(engine: Engine, index: str) -> None:
 
 def test_words_that_were_found_are_marked(engine: Engine, index: str) -> None:
     query = Match("caption", "dog bone") & Term("likes", "1")
-    found = engine.search(index, Search(query, size=1, highlight=("caption",)))
+    rule = When(Match("caption", "number"), 2.0)
+    found = engine.search(index, Search(Boosted(query, rule), size=1, highlight=("caption",)))
     number = int(found.hits[0].id[1:])
     text = f"A <em>Dog</em> &amp; a &lt;b&gt;dog&#x27;s&lt;/b&gt; <em>bone</em> number {number}"
     assert found.hits[0].highlights is not None
@@ -158,6 +165,89 @@ def test_pages_through_all(engine: Engine, index: str) -> None:
     equal = [hit.id for page in engine.pages(index, All(), 60) for hit in page.hits]
     assert sorted(equal) == sorted(ids)
     assert len(list(engine.pages(index, Search(DOG, size=1, min_score=249)))) == 2
+
+
+def test_pages_without_points_in_time(engine: Engine, index: str) -> None:
+    """As OpenSearch before 3.3 is asked."""
+    if engine.info.product != "opensearch":
+        return
+    old = connect(engine.info.url)
+    assert isinstance(old, LuceneEngine)
+    old._dialect = old._dialect._replace(pit=None)
+    search = Search(DOG, size=100, start=3, count=False, facets=(Facet("free"),), min_score=2)
+    pages = list(old.pages(index, search))
+    ids = [hit.id for page in pages for hit in page.hits]
+    assert ids == [f"d{n:03}" for n in range(250, 1, -1)]
+    assert pages[0].facets is None
+    old.close()
+
+
+def test_facets_of_dates_at_the_ends_of_the_calendar(engine: Engine, index: str) -> None:
+    far = [Document("far", {"taken": 10**15}), Document("early", {"taken": "0001-01-01"})]
+    assert all(outcome.ok for outcome in engine.bulk(index, far))
+    engine.refresh(index)
+    try:
+        query = Search(Ids(("far", "early")), facets=(Facet("taken"),))
+        found = engine.search(index, query).facets
+        assert found is not None
+        assert {str(one.value) for one in found["taken"]} == {
+            "+33658-09-27T01:46:40.000Z",
+            "0001-01-01T00:00:00.000Z",
+        }
+    finally:
+        engine.delete(index, ["far", "early"])
+        engine.refresh(index)
+
+
+def test_facets_are_right_on_several_shards(name: str, engine: Engine, engines: Engines) -> None:
+    if name == "sqlite":
+        return
+    index = "stair-test-search-shards"
+    sparse = name in ("elasticsearch8", "elasticsearch9")
+    kept = "sparse_vector" if sparse else "rank_features"
+    body = index_body(
+        engine.info.product,
+        columns={"licence": "keyword"},
+        shards=5,
+        replicas=0,
+        token_type=kept,
+    )
+    engines.wipe(index)
+    engine.create(index, body)
+    try:
+        values = [f"v{(n * n) % 397}" for n in range(2_000)]
+        documents = [Document(f"d{n}", {"licence": value}) for n, value in enumerate(values)]
+        engine.bulk(index, documents)
+        engine.refresh(index)
+        found = engine.search(index, Search(All(), size=0, facets=(Facet("licence", 5),))).facets
+        counted = Counter(values)
+        wanted = sorted(counted, key=lambda value: (-counted[value], value))[:5]
+        assert found == {"licence": [Bucket(value, counted[value]) for value in wanted]}
+    finally:
+        engines.wipe(index)
+
+
+def test_what_is_no_search() -> None:
+    wrong: list[dict[str, Any]] = [
+        {"facets": (Facet("a"), Facet("a", 3))},
+        {"facets": ("a",)},
+        {"highlight": "caption"},
+        {"size": -1},
+        {"count": -1},
+    ]
+    for one in wrong:
+        with pytest.raises(UsageError):
+            Search(DOG, **one)
+    assert Search(DOG, highlight=["caption"]).highlight == ("caption",)  # type: ignore[arg-type]
+
+
+def test_a_partial_answer_is_refused(engine: Engine, index: str) -> None:
+    if not isinstance(engine, LuceneEngine):
+        return
+    prepared = engine.prepare(index, DOG)
+    part = {"took": 1, "timed_out": False, "_shards": {"failed": 1}, "hits": {"hits": []}}
+    with pytest.raises(DestinationError, match="not all shards"):
+        prepared.hits(part)
 
 
 def test_pages_are_of_the_moment_of_the_call(engine: Engine, index: str) -> None:
@@ -186,8 +276,6 @@ def test_with_an_asynchronous_client_of_ones_own(engine: Engine, index: str) -> 
     from elasticsearch import AsyncElasticsearch
     from opensearchpy import AsyncOpenSearch
 
-    from stair_search.engines.lucene.engine import LuceneEngine
-
     if not isinstance(engine, LuceneEngine):
         return
     prepared = engine.prepare(index, Search(DOG, size=3))
@@ -195,7 +283,9 @@ def test_with_an_asynchronous_client_of_ones_own(engine: Engine, index: str) -> 
 
     async def asked() -> list[str]:
         async with client(engine.info.url) as own:
-            answer = await own.search(index=index, body=prepared.body)
+            answer = await own.search(
+                index=index, body=prepared.body, allow_partial_search_results=False
+            )
             return [hit.id for hit in prepared.hits(answer).hits]
 
     assert asyncio.run(asked()) == ["d250", "d249", "d248"]

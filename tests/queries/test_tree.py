@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,10 +21,14 @@ from stair_search.queries import (
     HasToken,
     Ids,
     Match,
+    MaxOf,
+    Nearest,
     Query,
     Range,
+    Raw,
     Reason,
     Term,
+    Terms,
     Tokens,
     When,
     all_of,
@@ -33,9 +38,8 @@ from stair_search.queries import (
     no_photo_with,
     photo_without,
     question,
-    token_reasons,
 )
-from stair_search.queries.reasons import stored_weights
+from stair_search.queries.reasons import photos_of, stored_weights, token_reasons, value_of
 
 DOG = Tokens.of({"dog": 1.5, "...": 0.5}, "m")
 
@@ -240,3 +244,36 @@ def test_what_is_asked_of_a_photo_is_told_apart() -> None:
     tree = Bool(should=(BestPhoto(Bool(filter=(DOG,)), "views"), All()))
     assert [path for _, path in placed(tree)] == [None, None, "views", "views", None]
     assert DOG not in set(outside(tree)) and DOG in set(nodes(tree))
+
+
+def test_lists_become_tuples_and_what_stands_alone_is_refused() -> None:
+    rule = Term("a", "b")
+    lists: list[Any] = [
+        Terms("a", ["b", "c"]),  # type: ignore[arg-type]
+        Ids(["b"]),  # type: ignore[arg-type]
+        MaxOf([DOG]),  # type: ignore[arg-type]
+        Bool(must=[DOG], should=[rule]),  # type: ignore[arg-type]
+        Nearest("v", [1.0, 2.0], rules=[rule]),  # type: ignore[arg-type]
+    ]
+    assert len(set(lists)) == 5
+    assert lists[0] == Terms("a", ("b", "c"))
+    for make in (
+        lambda: Terms("a", "bc"),  # type: ignore[arg-type]
+        lambda: Bool(must=rule),  # type: ignore[arg-type]
+        lambda: Nearest("v", (1.0,), rules=rule),  # type: ignore[arg-type]
+        lambda: Nearest("v", 1.0),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError, match="is a tuple"):
+            make()
+    for text in ("nonsense", "[]", '"a"'):
+        with pytest.raises(UsageError, match="JSON object"):
+            Raw(text)
+
+
+def test_values_by_dotted_names_and_one_photo_without_a_list() -> None:
+    assert value_of({"a": {"b.c": 1}}, "a.b.c") == 1
+    assert value_of({"a": {"b": 1}}, "a.c") is None
+    assert value_of({"a": 1}, "a.b") is None
+    assert photos_of({"photos": {"image": "a"}}, "photos") == [{"image": "a"}]
+    held = Tokens.of({"dog": 1.0}, "m", "ai.stair")
+    assert token_reasons(held, {"ai": {"stair": {"dog": 2.0}, "stair_model": "m"}})[0].score == 2

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import numpy as np
 
 from stair_search.engines.base import Bucket, Hit
 from stair_search.engines.documents import flat, without
 from stair_search.engines.embedded.evaluate import Evaluation, photo_at
-from stair_search.engines.parts import nodes
 from stair_search.engines.values import number
 from stair_search.engines.words import marked, words
 from stair_search.mappings import DATE_TYPES, STRING_TYPES, types_of
-from stair_search.queries import Match, Search
+from stair_search.queries import Bool, Boosted, Constant, Match, Query, Search
 
 
 def hit(
@@ -58,8 +58,21 @@ def _value(kind: str, term: str) -> str | int | float:
     value = number(kind, term)
     if kind not in DATE_TYPES:
         return value if isinstance(value, int | float) else value.decode()
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(value))
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = f"{np.datetime64(int(value), 'ms')}Z"
+    years_of_four = moment.startswith("-") or len(moment) == len("2026-11-22T00:00:00.000Z")
+    return moment if years_of_four else f"+{moment}"
+
+
+def _found_by(query: Query) -> Iterator[Match]:
+    """The clauses of text by which documents are found."""
+    match query:
+        case Match():
+            yield query
+        case Bool():
+            for part in (*query.must, *query.should, *query.filter):
+                yield from _found_by(part)
+        case Boosted(inner) | Constant(inner):
+            yield from _found_by(inner)
 
 
 def _highlights(search: Search, source: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -67,8 +80,8 @@ def _highlights(search: Search, source: Mapping[str, Any]) -> Iterator[tuple[str
     for field in search.highlight:
         asked = {
             word
-            for node in nodes(search.query)
-            if isinstance(node, Match) and node.field == field
+            for node in _found_by(search.query)
+            if node.field == field
             for word in words(node.text)
         }
         found = [marked(str(value), asked) for value in values.get(field, ())]

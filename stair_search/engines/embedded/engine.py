@@ -34,7 +34,7 @@ from stair_search.errors import DestinationError, UsageError
 from stair_search.fields import model_field
 from stair_search.mappings import hidden_fields, types_of
 from stair_search.queries import Query, Search
-from stair_search.queries.search import as_search
+from stair_search.queries.search import as_search, page_of
 
 _LEAST_BYTES = 16  # of a document in the file: row, id, entry in the index of ids
 
@@ -146,9 +146,7 @@ class SqliteEngine:
         return [self.search(index, search) for search in searches]
 
     def pages(self, index: str, query: Query | Search, size: int = 100) -> Iterator[Hits]:
-        search = as_search(query, size)
-        if not search.size:
-            raise UsageError("a page holds one hit at least")
+        search = page_of(query, size)
         db, found = self._snapshot(index)
         try:
             with self._database.translated():
@@ -203,7 +201,8 @@ class SqliteEngine:
         ]
         total, relation = ranked.total, "eq"
         if search.count is not None and search.count is not True and search.count < total:
-            total, relation = int(search.count) or len(hits), "gte"
+            total = len(hits) if search.count is False else int(search.count)
+            relation = "gte"
         counted = answer.facets(evaluation, search, found.mapping)
         return Hits(total, relation, (time.perf_counter() - began) * 1000, hits, counted)
 

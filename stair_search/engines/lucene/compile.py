@@ -46,6 +46,7 @@ from stair_search.queries.tree import MOST_VALUE
 from stair_search.vocabulary import escape
 
 Body = dict[str, Any]
+MOST_MARKED = 1_000_000  # index.highlight.max_analyzed_offset
 PHOTOS = "photos"
 """The name of an aggregation within a nested one."""
 _YEAR_MINUS_9999 = -377_705_116_800_000
@@ -82,13 +83,27 @@ def search_body(search: Search, hidden: Collection[str] = (), target: Target = A
         body["aggs"] = {str(n): _facet(facet, target) for n, facet in enumerate(search.facets)}
     if search.highlight:
         whole = {"number_of_fragments": 0, "encoder": "html"}
-        body["highlight"] = {**whole, "fields": {field: {} for field in search.highlight}}
+        body["highlight"] = {
+            **whole,
+            **_longest(target),
+            "fields": {field: {} for field in search.highlight},
+        }
     return body
+
+
+def _longest(target: Target) -> Body:
+    """How far into a text words are marked: beyond it an engine would refuse the whole search."""
+    if target.product == "elasticsearch":
+        return {"max_analyzed_offset": MOST_MARKED} if target.number >= (7, 12) else {}
+    return {"max_analyzer_offset": MOST_MARKED} if target.number >= (2, 2) else {}
 
 
 def _facet(facet: Facet, target: Target) -> Body:
     order = [{"_count": "desc"}, {"_key": "asc"}]
-    terms: Body = {"terms": {"field": facet.field, "size": facet.size, "order": order}}
+    # a shard's own best are not those of all; by default it tells of half as many again
+    each = min(max(1_000, 10 * facet.size), 65_535)
+    wanted = {"field": facet.field, "size": facet.size, "shard_size": each, "order": order}
+    terms: Body = {"terms": wanted}
     path = nested_above(facet.field, target.types)
     return {"nested": {"path": path}, "aggs": {PHOTOS: terms}} if path else terms
 

@@ -27,11 +27,11 @@ from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.failures import reason, refused
 from stair_search.engines.lucene.target import Target
 from stair_search.engines.parts import nested_above
-from stair_search.errors import DestinationError, StairError, UsageError
+from stair_search.errors import DestinationError, StairError
 from stair_search.fields import model_field
 from stair_search.mappings import hidden_fields, types_of
 from stair_search.queries import Bool, Ids, Query, Search
-from stair_search.queries.search import MOST_HITS, as_search
+from stair_search.queries.search import MOST_HITS, as_search, page_of
 
 _PAGE = 1_000
 _KEEP = "5m"
@@ -104,7 +104,13 @@ class Prepared(NamedTuple):
     hidden: set[str]
 
     def hits(self, answer: Any) -> Hits:
-        """answer: as a client gives it, a dict or like one."""
+        """answer: as a client gives it, a dict or like one. Raises DestinationError where shards
+        have not answered.
+        """
+        if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+            raise DestinationError(
+                "not all shards have answered: ask again, with allow_partial_search_results=false"
+            )
         return reading.hits(self.search, answer, self.hidden)
 
 
@@ -299,12 +305,9 @@ class LuceneEngine:
         ]
 
     def pages(self, index: str, query: Query | Search, size: int = 100) -> Iterator[Hits]:
-        prepared = self.prepare(index, query, size)
-        if not prepared.body["size"]:
-            raise UsageError("a page holds one hit at least")
+        prepared = self.prepare(index, page_of(query, size))
         ask = self._pit_answers if self._dialect.pit else self._scroll_answers
-        body = {key: value for key, value in prepared.body.items() if key != "from"}
-        answers = ask(index, body | ({"sort": _BY_SCORE} if self._dialect.pit else {}))
+        answers = ask(index, prepared.body | ({"sort": _BY_SCORE} if self._dialect.pit else {}))
         first = next(answers, None)  # the snapshot is of the call, not of the first page's use
         return (prepared.hits(one) for one in chain([first] if first else [], answers))
 
