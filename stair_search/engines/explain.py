@@ -159,7 +159,9 @@ def _without_exclusions(query: Query) -> Query:
 def _excluding(
     engine: Engine, index: str, query: Query, id: str, source: Mapping[str, Any]
 ) -> Iterator[str]:
-    """The rules that the document breaks, also those within clauses that it had to match."""
+    """The rules that the document breaks; where there are none, those of clauses that it had to
+    match.
+    """
     match query:
         case Boosted(inner) | Constant(inner):
             yield from _excluding(engine, index, inner, id, source)
@@ -169,11 +171,14 @@ def _excluding(
             needed = [*query.must, *query.should]
             clauses = [*query.filter, *query.must_not, *needed]
             matched = engine.matches(index, id, clauses) if clauses else []
-            rules = len(query.filter) + len(query.must_not)
+            rules, broken = len(query.filter) + len(query.must_not), False
             for place, (clause, holds) in enumerate(zip(clauses[:rules], matched, strict=False)):
                 wanted = place < len(query.filter)
                 if holds != wanted:
+                    broken = True
                     yield _rule(query, clause, wanted, source)
+            if broken:  # which the clauses of photos say once more
+                return
             must = matched[rules : rules + len(query.must)]
             should = matched[rules + len(query.must) :]
             if query.minimum > 1 and sum(should) < query.minimum:
