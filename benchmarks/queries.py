@@ -360,10 +360,11 @@ def _alone(
 ) -> None:
     taken: Taken = {}
     bare = Bare(engine, index)
-    for number, text in enumerate(texts):
-        prepared = _prepared(engine, index, encoder, text)
-        answer = json.dumps(_plain(bare.search(prepared.body)))
-        gc.collect()  # what another step has left is not to be paid here
+    bodies = [_prepared(engine, index, encoder, text).body for text in texts]
+    answers = [json.dumps(_plain(bare.search(body))) for body in bodies]
+    gc.collect()
+    gc.freeze()  # what was made ready is not to be looked through again and again
+    for number, (text, answer) in enumerate(zip(texts, answers, strict=True)):
         times = _steps(engine, index, encoder, text, answer)
         if number >= WARM:
             for name, milliseconds in times.items():
@@ -371,6 +372,7 @@ def _alone(
     print(f"\nour side alone, {len(texts) - WARM} questions with {clauses!r}; ms of this thread's "
           f"CPU; {machine()}")  # fmt: skip
     heading()
+    gc.unfreeze()
     for name, times_of in taken.items():
         row(name, times_of)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,13 +71,19 @@ def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
     if value_of(source, model_field(tokens.field)) != tokens.model:
         return []
     stored = stored_weights(value_of(source, tokens.field))
-    held = [(t, q, stored[name]) for t, q in tokens.asked if (name := escape(t)) in stored]
+    held = [(t, q, stored[name]) for t, q, name in _asked(tokens) if name in stored]
     asked = np.array([q for _, q, _ in held], np.float32)
     image = truncate([w for _, _, w in held])
     return [
         Reason(tokens.part, token, float(q), float(w), float(score))
         for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
     ]
+
+
+@lru_cache(maxsize=64)  # each of the hits asks
+def _asked(tokens: Tokens) -> tuple[tuple[str, float, str], ...]:
+    """Token, weight, and name in a document of all that is asked for."""
+    return tuple((token, weight, escape(token)) for token, weight in tokens.asked)
 
 
 def max_reasons(most: MaxOf, source: Mapping[str, Any]) -> list[Reason]:

@@ -255,11 +255,11 @@ class _Compiler:
 
     def _held(self, field: str, tokens: Sequence[tuple[str, float]]) -> list[Body]:
         """Clauses that score the tokens of a document, one for each or one for all."""
+        if not self._target.neural_sparse and self._target.kind(field) != "sparse_vector":
+            return [_feature(field, token, weight) for token, weight in tokens]
         vector = {escape(token): number(weight) for token, weight in tokens}
         if self._target.neural_sparse:
             return [{"neural_sparse": {field: {"query_tokens": vector}}}]
-        if self._target.kind(field) != "sparse_vector":
-            return [_feature(field, token, weight) for token, weight in tokens]
         # not pruned: by default the engine leaves out tokens that many documents hold
         return [{"sparse_vector": {"field": field, "query_vector": vector, "prune": False}}]
 
