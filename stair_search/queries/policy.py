@@ -19,9 +19,16 @@ from typing import NamedTuple
 from stair_search.errors import UsageError
 from stair_search.queries.pruning import pruned
 from stair_search.queries.rewrite import rewritten
-from stair_search.queries.tree import All, BestPhoto, Bool, HasToken, Query, Tokens
-
-LEAST = 1.1754944e-38  # of float32: a weight below it asks for nothing
+from stair_search.queries.tree import (
+    _LEAST,
+    All,
+    BestPhoto,
+    Bool,
+    HasToken,
+    Query,
+    Tokens,
+    _positive,
+)
 
 
 class TokenField(NamedTuple):
@@ -62,11 +69,11 @@ class QueryPolicy:
         kept |= {} if self.only is None else {"only": frozenset(self.only)}
         for name, value in kept.items():
             object.__setattr__(self, name, value)
-        for token, least in self.forbid.items():
-            self._positive(f"the least weight of {token!r}", least)
-        for token, factor in self.bias.items():
-            self._positive(f"the bias of {token!r}", factor)
-        self._positive("most_weight", self.most_weight)
+        numbers = {f"the least weight of {token!r}": n for token, n in self.forbid.items()}
+        numbers |= {f"the bias of {token!r}": factor for token, factor in self.bias.items()}
+        for what, number in {**numbers, "most_weight": self.most_weight}.items():
+            if number is not None:
+                _positive(f"policy {self.name}: {what}", number)
         if self.most_tokens is not None and self.most_tokens < 1:
             raise UsageError(f"policy {self.name}: most_tokens is 1 or more")
 
@@ -126,7 +133,7 @@ class QueryPolicy:
         if not (asked and self.bias and isinstance(leaf, Tokens)):
             return leaf
         weights = ((token, weight * self.bias.get(token, 1)) for token, weight in leaf.weights)
-        return replace(leaf, weights=tuple(pair for pair in weights if abs(pair[1]) >= LEAST))
+        return replace(leaf, weights=tuple(pair for pair in weights if abs(pair[1]) >= _LEAST))
 
     def _allowed(self, leaf: Query, asked: bool, path: str | None) -> Query:
         match leaf:
@@ -163,12 +170,6 @@ class QueryPolicy:
                 if least is not None:
                     holds.append(HasToken(token, model, least, name))
             yield from (BestPhoto(one, path) if path else one for one in holds)
-
-    def _positive(self, what: str, value: float | None) -> None:
-        if value is not None and not LEAST <= value <= 3.4028234e38:
-            raise UsageError(
-                f"policy {self.name}: {what} must be a positive finite number, not {value}"
-            )
 
 
 @dataclass(frozen=True, slots=True)
