@@ -34,10 +34,9 @@ def held_to(
     """
     policy = QueryPolicy.load(file)
     check_known(policy.tokens, encoder.vocabulary, str(file))
-    if policy.forbid:  # photos of every model that wrote here hold tokens
-        field = f"{photos}.{fields.token}" if photos else fields.token
-        models = engine.models(index, field) or [encoder.fingerprint]
-        policy = replace(policy, held_in=tuple(TokenField(m, field, photos) for m in models))
+    field = f"{photos}.{fields.token}" if photos else fields.token
+    models = engine.models(index, field) or [encoder.fingerprint]  # all that wrote here
+    policy = replace(policy, held_in=tuple(TokenField(m, field, photos) for m in models))
     governed = policy.apply(query)
     scored = {t for one in nodes(query) if isinstance(one, Tokens) for t, _ in one.asked}
     refused = [one.token for one in nodes(governed) if isinstance(one, Refused)]

@@ -11,12 +11,13 @@ tokens: words of text fields (`Match`) are none. See `policy_file` for its form 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from stair_search.errors import UsageError
+from stair_search.fields import Fields
 from stair_search.queries.pruning import pruned
 from stair_search.queries.rewrite import rewritten
 from stair_search.queries.tree import (
@@ -24,8 +25,13 @@ from stair_search.queries.tree import (
     All,
     BestPhoto,
     Bool,
+    Exists,
     HasToken,
+    Match,
     Query,
+    Range,
+    Term,
+    Terms,
     Tokens,
     _positive,
 )
@@ -39,6 +45,14 @@ class TokenField(NamedTuple):
     model: str
     field: str = "stair"
     path: str | None = None
+
+    @property
+    def strongest(self) -> str:
+        """The keyword field of the strongest of them."""
+        return Fields(token=self.field).strongest
+
+
+_USUAL = (TokenField(""), TokenField("", Fields().in_photos().token, Fields().photos))
 
 
 @dataclass(frozen=True)
@@ -99,9 +113,10 @@ class QueryPolicy:
     def apply(self, query: Query) -> Governed:
         """The query as it may be asked. Applied to its own answer it changes nothing.
 
-        Sums lose the tokens that may not be asked for; a rule that demands one matches nothing;
-        what excludes or demotes stays. Documents with a forbidden token are no hits, in any of the
-        fields that the query asks or that `held_in` names; of several photos none may hold it.
+        Sums lose the tokens that may not be asked for; a rule that demands one matches nothing, by
+        `HasToken` or in the keyword field of the strongest tokens; what excludes or demotes stays.
+        Documents with a forbidden token are no hits, in any of the fields that the query asks or
+        that `held_in` names; of several photos none may hold it.
         Raises UsageError where tokens are forbidden and neither names a field.
 
         >>> kids = QueryPolicy("kids", forbid={"gun": 0.2}, bias={"toy": 2.0})
@@ -109,11 +124,12 @@ class QueryPolicy:
         >>> asked.must[0].weights, asked.must_not[0].token
         ((('toy', 2.0),), 'gun')
         """
+        asked = _token_fields(query)
         biased = rewritten(query, self._biased, skip=self._governs)
-        allowed = rewritten(biased, self._allowed)
+        allowed = self._allowed(biased, asked)
         if self.most_tokens is not None:
             allowed = pruned(allowed, self.most_tokens).query
-        excluding = tuple(self._excluding(query))
+        excluding = tuple(self._excluding(asked))
         flat = type(allowed) is Bool or self._governs(allowed)
         root = allowed if flat and isinstance(allowed, Bool) else Bool(must=(allowed,))
         return Governed(
@@ -135,28 +151,39 @@ class QueryPolicy:
         weights = ((token, weight * self.bias.get(token, 1)) for token, weight in leaf.weights)
         return replace(leaf, weights=tuple(pair for pair in weights if abs(pair[1]) >= _LEAST))
 
-    def _allowed(self, leaf: Query, asked: bool, path: str | None) -> Query:
-        match leaf:
-            case Tokens() if asked:
-                most = math.inf if self.most_weight is None else self.most_weight
-                weights = ((t, min(weight, most)) for t, weight in leaf.weights if self.allows(t))
-                return replace(leaf, weights=tuple(weights))
-            case HasToken(token) if asked and not self.allows(token):
-                return Refused(must_not=(All(),), policy=self.name, token=token)
-        return leaf
+    def _allowed(self, query: Query, asked: Iterable[TokenField]) -> Query:
+        """asked: the fields of tokens, beside those that the policy knows."""
+        most = math.inf if self.most_weight is None else self.most_weight
+        strongest = {one.strongest for one in (*_USUAL, *self.held_in, *asked)}
 
-    def _excluding(self, query: Query) -> Iterator[Query]:
+        def change(leaf: Query, asked: bool, path: str | None) -> Query:
+            demanded: tuple[str, ...] = ()
+            match leaf:
+                case _ if not asked:
+                    pass
+                case Tokens(weights):
+                    kept = ((t, min(weight, most)) for t, weight in weights if self.allows(t))
+                    return replace(leaf, weights=tuple(kept))
+                case HasToken(token):
+                    demanded = (token,)
+                case Term(field, token) if field in strongest:
+                    demanded = (token,)
+                case Terms(field, tokens) if field in strongest:
+                    demanded = tokens
+                case Range(field) | Exists(field) | Match(field) if field in strongest:
+                    if self.forbid or self.only is not None:  # whose tokens are not told
+                        return Refused(must_not=(All(),), policy=self.name, token=field)
+            for token in demanded:
+                if not self.allows(token):
+                    return Refused(must_not=(All(),), policy=self.name, token=token)
+            return leaf
+
+        return rewritten(query, change, skip=lambda one: one in self.rules)
+
+    def _excluding(self, asked: Iterable[TokenField]) -> Iterator[Query]:
         """What no hit may match."""
         if not self.forbid:
             return
-        asked: list[TokenField] = []
-
-        def see(leaf: Query, _: bool, path: str | None) -> Query:
-            if isinstance(leaf, Tokens | HasToken):
-                asked.append(TokenField(leaf.model, leaf.field, path))
-            return leaf
-
-        rewritten(query, see)
         if not (asked or self.held_in):
             raise UsageError(
                 f"policy {self.name} forbids tokens, and the query asks for none: `held_in` tells "
@@ -170,6 +197,19 @@ class QueryPolicy:
                 if least is not None:
                     holds.append(HasToken(token, model, least, name))
             yield from (BestPhoto(one, path) if path else one for one in holds)
+
+
+def _token_fields(query: Query) -> list[TokenField]:
+    """Those that the query names."""
+    fields: list[TokenField] = []
+
+    def see(leaf: Query, _: bool, path: str | None) -> Query:
+        if isinstance(leaf, Tokens | HasToken):
+            fields.append(TokenField(leaf.model, leaf.field, path))
+        return leaf
+
+    rewritten(query, see)
+    return fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ def fill(url: str, index: str, model: Path) -> None:
         tokens = encoder.vocabulary.to_dict(encoder.encode_text(caption))
         values = {
             fields.token: [{escape(token): weight for token, weight in tokens.items()}],
+            fields.strongest: list(tokens),
             fields.model: encoder.fingerprint,
             fields.image: f"file:///photos/{name}.jpg",
             fields.caption: caption,

@@ -127,6 +127,28 @@ def test_only_bias_and_caps(cli: Cli, sqlite: list[str], tmp_path: Path) -> None
     )
 
 
+@pytest.fixture
+def only(tmp_path: Path) -> list[str]:
+    file = tmp_path / "only.toml"
+    file.write_text('only = ["dog", "bus"]\n')
+    return ["--policy", str(file)]
+
+
+def test_no_filter_asks_for_what_is_not_allowed(
+    cli: Cli, collection: list[str], only: list[str]
+) -> None:
+    person, dog = "filter:stair_tokens=person", "filter:stair_tokens=dog"
+    assert found(cli, person, *collection) == ["people"]
+    assert found(cli, person, *only, *collection) == []
+    assert found(cli, dog, *only, *collection) == found(cli, dog, *collection) != []
+
+
+def test_nor_of_several_photos(cli: Cli, products: list[str], only: list[str]) -> None:
+    person = ["--filter", "views.stair_tokens=person", *products]
+    assert found(cli, *person) != []
+    assert found(cli, *person, *only) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

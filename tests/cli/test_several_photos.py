@@ -38,6 +38,7 @@ def products(engine_url: str, index_name: str, tiny_model: Path) -> list[str]:
             tokens = encoder.vocabulary.to_dict(encoder.encode_text(caption))
             photos.append({
                 fields.token: [{escape(token): weight for token, weight in tokens.items()}],
+                fields.strongest: list(tokens),
                 fields.model: encoder.fingerprint,
                 fields.image: f"file:///photos/{name}-{n}.jpg",
                 fields.caption: caption,

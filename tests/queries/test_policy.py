@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from stair_search.queries import (
     Bool,
     Boosted,
     Constant,
+    Exists,
     FieldValue,
     Governed,
     HasToken,
     Match,
     Query,
     QueryPolicy,
+    Range,
     Search,
     Term,
     Terms,
@@ -78,6 +81,34 @@ def test_a_rule_that_demands_a_forbidden_token_matches_nothing() -> None:
     assert isinstance(KIDS.apply(Bool(should=(Constant(gun),))).should[0].query, Refused)  # type: ignore[union-attr]
     allowed = HasToken("dog", MODEL)
     assert KIDS.apply(Bool(filter=(allowed,))).filter == (allowed,)
+
+
+@pytest.mark.parametrize(
+    "field", ["stair_tokens", "photos.stair_tokens", "look_tokens", "a_tokens"]
+)
+def test_the_field_of_the_strongest_tokens_is_no_way_around(field: str) -> None:
+    only = QueryPolicy("only", only=frozenset({"dog", "cat"}), held_in=(TokenField("n", "look"),))
+    for policy in (replace(KIDS, held_in=only.held_in), only):
+        for rule, token in (
+            (Term(field, "gun"), "gun"),
+            (Terms(field, ("dog", "blood", "gun")), "blood"),
+            (Range(field, gte="gum", lte="guo"), field),
+            (Exists(field), field),
+            (Match(field, "gun"), field),
+        ):
+            found = policy.apply(HasToken("dog", MODEL, field="a") & rule).must[1]
+            assert isinstance(found, Refused) and found.token == token
+            assert policy.apply(none_of(rule)).must_not[0] == rule
+        for rule in (Term(field, "dog"), Terms(field, ("dog", "cat")), Term("title", "gun")):
+            assert policy.apply(rule).must == (rule,)
+    assert QueryPolicy("soft", bias={"dog": 2}).apply(Exists(field)).must == (Exists(field),)
+
+
+def test_what_the_policy_itself_demands_is_no_question() -> None:
+    rules = Term("stair_tokens", "dog"), HasToken("animal", MODEL)
+    policy = QueryPolicy("cats", only=frozenset({"cat"}), rules=rules)
+    once = policy.apply(SEEN)
+    assert once.filter == rules and policy.apply(once) == once
 
 
 def test_documents_are_excluded_wherever_tokens_of_the_query_lie() -> None:
