@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from stair_search.errors import UsageError
+from stair_search.queries.rewrite import looking_among
 from stair_search.queries.search import MOST_HITS
 from stair_search.queries.tree import BestPhoto, Bool, Match, Nearest, Query, Tokens, make_tuples
 
@@ -107,7 +108,8 @@ class Hybrid:
         """What each part asks for."""
         if not self.rules:
             return tuple(query for _, query in self.parts)
-        return tuple(Bool(must=(query,), filter=self.rules) for _, query in self.parts)
+        among = (looking_among(query, self.rules) for _, query in self.parts)
+        return tuple(Bool(must=(query,), filter=self.rules) for query in among)
 
 
 def _rules(query: Bool, must: tuple[Query, ...]) -> tuple[Query, ...]:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
 from stair_search.queries.pruning import pruned
-from stair_search.queries.rewrite import rewritten
+from stair_search.queries.rewrite import looking_among, rewritten
 from stair_search.queries.tree import (
     _LEAST,
     All,
@@ -130,6 +130,7 @@ class QueryPolicy:
         if self.most_tokens is not None:
             allowed = pruned(allowed, self.most_tokens).query
         excluding = tuple(self._excluding(asked))
+        allowed = looking_among(allowed, (*self.rules, Bool(must_not=excluding)))
         flat = type(allowed) is Bool or self._governs(allowed)
         root = allowed if flat and isinstance(allowed, Bool) else Bool(must=(allowed,))
         return Governed(

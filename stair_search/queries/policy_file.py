@@ -17,6 +17,7 @@ weight = 2.0                 # of a token, after its bias
 
 [filter]                     # values that each hit has: one, or one of several
 rating = ["safe", "general"]
+reviewed = true              # whole numbers, too: 5, [500, 640]
 """
 
 from __future__ import annotations
@@ -73,12 +74,25 @@ def _least(file: Path, token: str, why: Any) -> float | None:
 
 def _rules(file: Path, values: Mapping[str, Any]) -> Iterator[Query]:
     for field, value in values.items():
-        if is_texts(value) and value:
-            yield Terms(field, tuple(value))
-        elif isinstance(value, str) or type(value) is int:
-            yield Term(field, str(value))
-        else:
-            raise UsageError(f"{file}: filter {field} = {value!r} is no text and no list of texts")
+        several = isinstance(value, list)
+        parts = value if several else [value]
+        texts = tuple(text for one in parts if (text := _as_text(one)) is not None)
+        if not texts or len(texts) < len(parts):
+            raise UsageError(
+                f"{file}: filter {field} = {value!r} is no text, whole number, true or false, and "
+                "no list of them"
+            )
+        yield Terms(field, texts) if several else Term(field, texts[0])
+
+
+def _as_text(value: Any) -> str | None:
+    """As rules have values: of a number and a truth its text."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str() | int():
+            return str(value)
+    return None
 
 
 def _number(file: Path, what: str, value: Any) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from stair_search.engines import Document, Engine, Hits, connect
+from stair_search.engines.hybrid import search_hybrid
 from stair_search.engines.like import more_like
 from stair_search.engines.parts import nodes
 from stair_search.errors import UsageError
@@ -22,17 +23,21 @@ from stair_search.queries import (
     Constant,
     Exists,
     HasToken,
+    Hybrid,
     Match,
     MaxOf,
     Nearest,
     Query,
+    QueryPolicy,
     Raw,
     Search,
     Term,
+    TokenField,
     Tokens,
     When,
     any_of,
     filtered,
+    none_of,
 )
 from tests.conftest import Engines
 from tests.engines.test_same_answers import by_id, check_same, check_sum
@@ -153,6 +158,21 @@ def test_the_same_answers_everywhere(places: dict[str, Engine]) -> None:
             assert [h.photo for h in got.hits] == [h.photo for h in wanted.hits], where
             near_enough(wanted, got, where)
     assert found > 300
+
+
+def test_a_policy_does_not_spend_the_k(places: dict[str, Engine]) -> None:
+    """Of 15 documents it leaves one."""
+    held = (TokenField("m"),)
+    policy = QueryPolicy("kids", forbid={"cat": 1, "gun": None}, rules=(RULE,), held_in=held)
+    hybrid = Hybrid.of({"clip": nearest(0, 6)}, rules=(none_of(HasToken("cat", "m", 1)), RULE))
+    wanted = places["sqlite"].search(f"{PLACE}-one", policy.apply(nearest(0, 6)))
+    assert len(wanted.hits) == 6
+    for name, engine in places.items():
+        got = engine.search(f"{PLACE}-one", policy.apply(nearest(0, 6)))
+        assert all(int(hit.id[1:]) % 15 == 10 for hit in got.hits), name
+        near_enough(wanted, got, name)
+        fused = search_hybrid(engine, f"{PLACE}-one", hybrid)
+        assert [hit.id for hit in fused.hits] == [hit.id for hit in wanted.hits], name
 
 
 def near_enough(wanted: Hits, got: Hits, where: str) -> None:

@@ -26,7 +26,9 @@ from stair_search.queries import (
     FieldValue,
     Governed,
     HasToken,
+    Hybrid,
     Match,
+    Nearest,
     Query,
     QueryPolicy,
     Range,
@@ -47,6 +49,7 @@ KIDS = QueryPolicy(
     "kids", forbid={"gun": None, "blood": 0.3}, held_in=(TokenField(MODEL),), most_weight=5
 )
 SEEN = Tokens.of({"gun": 2.0, "blood": 1.0, "dog": 1.0}, MODEL)
+TAME = Tokens.of({"dog": 1.0}, MODEL)
 
 
 def test_every_sum_of_tokens_wherever_it_stands_loses_what_is_forbidden() -> None:
@@ -164,6 +167,37 @@ def test_twice_is_once() -> None:
     assert beside == Tokens.of({"dog": 2.0}, MODEL)
 
 
+def test_the_nearest_are_looked_for_among_what_may_be_found() -> None:
+    rule, near = Term("a", "b"), Nearest("clip", (1.0, 0.0), rules=(Term("c", "d"),))
+    policy = replace(KIDS, rules=(rule,))
+    excluded = policy.apply(near).must_not
+    of_policy: tuple[Query, ...] = (rule, *(Bool(must_not=(one,)) for one in excluded))
+    inner = replace(near, rules=(*near.rules, *of_policy))
+    for before, after in (
+        (near, inner),
+        (BestPhoto(near), BestPhoto(near)),
+        (Boosted(SEEN, When(near, 2)), Boosted(TAME, When(inner, 2))),
+        (Boosted(SEEN, When(near, 0.5)), Boosted(TAME, When(near, 0.5))),
+    ):
+        found = policy.apply(Bool(should=(before,)))
+        assert found.should == (after,)
+        assert rule in found.filter and {*excluded} <= {*found.must_not}
+        assert policy.apply(found) == found
+    assert policy.apply(none_of(near)).must_not[0] == near
+    # below what is looked for, too
+    (left,) = policy.apply(replace(near, rules=(HasToken("gun", MODEL),))).must
+    assert isinstance(left, Nearest) and isinstance(left.rules[0], Refused)
+
+
+def test_the_nearest_of_a_part_are_looked_for_among_what_its_hybrid_asks() -> None:
+    rule, near = Term("a", "b"), Nearest("clip", (1.0, 0.0))
+    both = Bool(filter=(rule,), must_not=(Term("c", "d"),))
+    (query,) = Hybrid.of({"clip": near}, rules=(both,)).queries
+    inner = replace(near, rules=(rule, none_of(Term("c", "d"))))
+    assert query == Bool(must=(inner,), filter=(both,))
+    assert Hybrid.of({"clip": inner}, rules=(both,)).queries == (query,)
+
+
 def test_a_policy_does_not_change_with_what_it_was_made_of() -> None:
     forbid: dict[str, float | None] = {"gun": None}
     policy = QueryPolicy("kids", forbid=forbid)
@@ -210,6 +244,8 @@ def test_a_file(tmp_path: Path) -> None:
         [filter]
         rating = ["safe", "general"]
         year = 2020
+        width = [500, 640]
+        reviewed = true
     """)
     assert QueryPolicy.load(file) == QueryPolicy(
         "kids",
@@ -218,7 +254,12 @@ def test_a_file(tmp_path: Path) -> None:
         {"beach": 1.5},
         32,
         2.0,
-        (Terms("rating", ("safe", "general")), Term("year", "2020")),
+        (
+            Terms("rating", ("safe", "general")),
+            Term("year", "2020"),
+            Terms("width", ("500", "640")),
+            Term("reviewed", "true"),
+        ),
     )
 
 
@@ -251,6 +292,7 @@ def test_a_policy_of_ingest_is_one(tmp_path: Path) -> None:
         ("[caps]\ntokens = 2.5", "caps tokens = 2.5 is no whole number"),
         ("[caps]\nweight = 0", "caps weight = 0 is no number"),
         ("[filter]\nyear = 2.5", "filter year = 2.5 is no text"),
+        ("[filter]\nyear = [2020, 2.5]", r"filter year = \[2020, 2.5\] is no text"),
         ("[filter]\nyear = []", r"filter year = \[\] is no text"),
         ("=", "cannot be read"),
     ],
