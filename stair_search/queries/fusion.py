@@ -14,7 +14,16 @@ from typing import Literal, NamedTuple
 from stair_search.errors import UsageError
 from stair_search.queries.rewrite import looking_among
 from stair_search.queries.search import MOST_HITS
-from stair_search.queries.tree import BestPhoto, Bool, Match, Nearest, Query, Tokens, make_tuples
+from stair_search.queries.tree import (
+    BestPhoto,
+    Bool,
+    Match,
+    Nearest,
+    Node,
+    Query,
+    Tokens,
+    make_tuples,
+)
 
 _FLOOR = 0.001
 """What min_max makes of a list's last, so that to be found is more than not to be."""
@@ -68,6 +77,9 @@ class Hybrid:
             raise UsageError(f"{len(self.parts)} parts, and {len(self.weights)} weights")
         if not all(math.isfinite(weight) and weight > 0 for weight in self.weights):
             raise UsageError(f"weights are positive and finite, not {self.weights}")
+        for name, query in (*self.parts, *(("a rule", rule) for rule in self.rules)):
+            if not isinstance(query, Node):
+                raise UsageError(f"hybrid: {name} is no query: {query!r:.60}")
         if not 1 <= self.depth <= MOST_HITS:
             raise UsageError(f"1 to {MOST_HITS} hits of each part are fused, not {self.depth}")
 

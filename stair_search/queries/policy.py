@@ -14,12 +14,14 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 from stair_search.errors import UsageError
 from stair_search.fields import Fields
+from stair_search.queries.fusion import Hybrid
 from stair_search.queries.pruning import pruned
 from stair_search.queries.rewrite import looking_among, rewritten
+from stair_search.queries.search import Search
 from stair_search.queries.tree import (
     _LEAST,
     All,
@@ -28,6 +30,7 @@ from stair_search.queries.tree import (
     Exists,
     HasToken,
     Match,
+    Node,
     Query,
     Range,
     Term,
@@ -110,13 +113,23 @@ class QueryPolicy:
         """Whether it may be asked for."""
         return token not in self.forbid and (self.only is None or token in self.only)
 
-    def apply(self, query: Query) -> Governed:
+    @overload
+    def apply(self, query: Search) -> Search: ...
+
+    @overload
+    def apply(self, query: Hybrid) -> Hybrid: ...
+
+    @overload
+    def apply(self, query: Query) -> Governed: ...
+
+    def apply(self, query: Query | Search | Hybrid) -> Query | Search | Hybrid:
         """The query as it may be asked. Applied to its own answer it changes nothing.
 
         Sums lose the tokens that may not be asked for; a rule that demands one matches nothing, by
         `HasToken` or in the keyword field of the strongest tokens; what excludes or demotes stays.
         Documents with a forbidden token are no hits, in any of the fields that the query asks or
         that `held_in` names; of several photos none may hold it.
+        Of a `Search` it is the query, of a `Hybrid` each part, held to the fields of all of them.
         Raises UsageError where tokens are forbidden and neither names a field.
 
         >>> kids = QueryPolicy("kids", forbid={"gun": 0.2}, bias={"toy": 2.0})
@@ -124,7 +137,21 @@ class QueryPolicy:
         >>> asked.must[0].weights, asked.must_not[0].token
         ((('toy', 2.0),), 'gun')
         """
-        asked = _token_fields(query)
+        match query:
+            case Search():
+                return replace(query, query=self.apply(query.query))
+            case Hybrid(parts, rules=rules):
+                asked = [field for one in query.queries for field in _token_fields(one)]
+                return replace(
+                    query,
+                    parts=tuple((name, self._governed(one, asked)) for name, one in parts),
+                    rules=tuple(self._allowed(rule, asked) for rule in rules),
+                )
+            case Node():
+                return self._governed(query, _token_fields(query))
+        raise UsageError(f"policy {self.name} is laid over a query, not over {query!r:.60}")
+
+    def _governed(self, query: Query, asked: list[TokenField]) -> Governed:
         biased = rewritten(query, self._biased, skip=self._governs)
         allowed = self._allowed(biased, asked)
         if self.most_tokens is not None:

@@ -23,6 +23,7 @@ from stair_search.queries import (
     Boosted,
     Constant,
     Exists,
+    Facet,
     FieldValue,
     Governed,
     HasToken,
@@ -196,6 +197,32 @@ def test_the_nearest_of_a_part_are_looked_for_among_what_its_hybrid_asks() -> No
     inner = replace(near, rules=(rule, none_of(Term("c", "d"))))
     assert query == Bool(must=(inner,), filter=(both,))
     assert Hybrid.of({"clip": inner}, rules=(both,)).queries == (query,)
+
+
+def test_a_search_and_a_hybrid_are_held_to_it_too() -> None:
+    policy = QueryPolicy("kids", forbid={"gun": None})
+    search = Search(SEEN, 3, facets=(Facet("licence"),))
+    assert policy.apply(search) == replace(search, query=policy.apply(SEEN))
+    text, gun = Match("caption", "gun"), HasToken("gun", MODEL)
+    hybrid = Hybrid.of({"tokens": SEEN, "text": text}, weights={"text": 2.0}, rules=(gun,))
+    found = policy.apply(hybrid)
+    assert dict(found.parts)["tokens"] == policy.apply(SEEN)
+    in_text = dict(found.parts)["text"]  # the fields are those of all parts
+    assert isinstance(in_text, Governed) and in_text.must == (text,)
+    assert in_text.must_not == policy.apply(SEEN).must_not
+    assert isinstance(found.rules[0], Refused) and found.weights == hybrid.weights
+    assert policy.apply(found) == found
+
+
+def test_what_is_no_query_is_told_at_once() -> None:
+    bad: Any
+    for bad in ("gun", {"match_all": {}}, None):
+        with pytest.raises(UsageError, match="policy kids is laid over a query, not over"):
+            KIDS.apply(bad)
+    with pytest.raises(UsageError, match=r"hybrid: a is no query: Search"):
+        Hybrid.of({"a": Search(SEEN)})  # type: ignore[dict-item]
+    with pytest.raises(UsageError, match=r"hybrid: a rule is no query: 'gun'"):
+        Hybrid.of({"a": SEEN}, rules=("gun",))  # type: ignore[arg-type]
 
 
 def test_a_policy_does_not_change_with_what_it_was_made_of() -> None:
