@@ -31,6 +31,7 @@ from stair_search.queries import (
     FieldValue,
     GeoBox,
     GeoDistance,
+    Governed,
     HasToken,
     Ids,
     Match,
@@ -78,9 +79,16 @@ def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
         raise UsageError(f"the query is {levels} levels deep, and engines take {MOST_DEPTH}")
     tokens, in_text, rules = clauses(query, types)
     if tokens + in_text + rules > MOST_CLAUSES:
+        policies = {n.policy.name for n in nodes(query) if isinstance(n, Governed) and n.policy}
+        remedy = "".join(
+            f", or forbid fewer tokens in policy {name}: what nobody may find is kept out of the "
+            "index by `ingest --policy`"
+            for name in sorted(policies)
+        )
         raise UsageError(
             f"the query has {tokens + rules + in_text} clauses ({tokens} tokens, {in_text} words "
             f"of text, {rules} rules), and engines take {MOST_CLAUSES}: ask with fewer words"
+            f"{remedy}"
         )
 
 
@@ -292,8 +300,22 @@ def _check_place(
 
 
 def wanted_models(query: Query) -> set[tuple[str, str]]:
-    """(token field, model) of every part that asks for tokens."""
-    return {(n.field, n.model) for n in nodes(query) if isinstance(n, Tokens | HasToken)}
+    """(token field, model) of every part about tokens, less what a policy excludes: it may know of
+    more models than an index holds.
+    """
+    policies = [n for n in nodes(query) if isinstance(n, Governed)]
+    excluded = [rule for n in policies for rule in n.added if rule in n.must_not]
+    spared = {node for rule in excluded for node in nodes(rule)}
+    return {
+        (node.field, node.model)
+        for node in nodes(query)
+        if isinstance(node, Tokens | HasToken) and node not in spared
+    }
+
+
+def token_fields(query: Query) -> set[str]:
+    """Those of every part about tokens."""
+    return {n.field for n in nodes(query) if isinstance(n, Tokens | HasToken)}
 
 
 def check_model(index: str, field: str, model: str, known: Mapping[str, int]) -> None:

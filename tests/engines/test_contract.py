@@ -25,8 +25,10 @@ from stair_search.queries import (
     Ids,
     Match,
     Query,
+    QueryPolicy,
     Reason,
     Term,
+    TokenField,
     Tokens,
     question,
 )
@@ -357,6 +359,16 @@ def test_a_model_that_the_index_does_not_know_is_refused(engine: Engine, index: 
         with pytest.raises(ModelError, match=r"'m'.*'new'"):
             engine.search(index, wrong)
     assert engine.search(index, query).total == 1
+
+
+def test_a_policy_may_know_of_a_model_that_the_index_does_not(engine: Engine, index: str) -> None:
+    armed, bloody = (CAT | {"stair": [{token: 1.0}]} for token in ("gun", "blood"))
+    put(engine, index, a=DOG, b=armed, c=bloody)
+    held = TokenField("m"), TokenField("new")
+    kids = QueryPolicy("kids", forbid={"gun": None, "blood": 0.3}, held_in=held)
+    assert found(engine, index, kids.apply(All())) == {"a"}
+    with pytest.raises(ModelError, match=r"'m'.*'new'"):
+        engine.search(index, kids.apply(Tokens.of({"dog": 1.0}, "new")))
 
 
 @pytest.mark.parametrize("weight", [1.2, 0.3, 1.0, 1e-30, 3.0e38])

@@ -7,7 +7,7 @@ import pytest
 from stair_search.engines import Document, Engine
 from stair_search.engines.fit import fitted
 from stair_search.errors import UsageError
-from stair_search.queries import Bool, HasToken, Match, Query, Tokens
+from stair_search.queries import All, Bool, HasToken, Match, Query, QueryPolicy, TokenField, Tokens
 
 MANY = Tokens.of({f"t{n}": 1 + n / 5000 for n in range(2000)}, "m")
 
@@ -35,3 +35,12 @@ def test_rules_alone_can_be_too_many(engine: Engine, index: str) -> None:
     assert dropped == 1999
     with pytest.raises(UsageError, match="1202 clauses"):
         engine.search(index, fits)
+
+
+def test_a_policy_that_forbids_too_much_is_named(engine: Engine, index: str) -> None:
+    words: dict[str, float | None] = {f"t{n}": None for n in range(1100)}
+    kids = QueryPolicy("kids", forbid=words, held_in=(TokenField("m"),))
+    with pytest.raises(UsageError, match=r"forbid fewer tokens in policy kids.*`ingest --policy`"):
+        engine.search(index, kids.apply(All()))
+    with pytest.raises(UsageError, match=r"ask with fewer words$"):
+        engine.search(index, MANY)

@@ -18,6 +18,7 @@ from stair_search.engines.checks import (
     check_search,
     check_size,
     no_index,
+    token_fields,
     wanted_models,
 )
 from stair_search.engines.documents import check_id
@@ -461,8 +462,7 @@ class LuceneEngine:
         )
 
     def _hidden(self, query: Query, about: _About | None) -> set[str]:
-        asked = {field for field, _ in wanted_models(query)}
-        return asked | (about.hidden_fields if about else set())
+        return token_fields(query) | (about.hidden_fields if about else set())
 
     def _checked(self, index: str, search: Search) -> _About | None:
         """Fields and models that are asked for are there, or an error says what is."""
