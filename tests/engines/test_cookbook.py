@@ -18,7 +18,7 @@ import pytest
 
 from stair_search.engines import Document, Engine, Hit, Hits, connect
 from stair_search.mappings import index_body
-from stair_search.queries import Search, Tokens
+from stair_search.queries import All, HasToken, Match, Search, Term, Tokens
 from stair_search.queries.reasons import stored_weights
 from stair_search.tokens import truncate
 from tests.conftest import SHARED_DATA, Engines
@@ -114,9 +114,15 @@ def _(place: Place, names: dict[str, Any], hits: Hits) -> None:
 
     assert len(hits.hits) == 50
     assert all(shown(hit.id) for hit in hits.hits)
-    free = place.engine.search(names["index"], names["words"]("summer at the beach"), 1_000)
+    query, children = names["words"]("summer at the beach"), names["children"]
+    free = place.engine.search(names["index"], query, 1_000)
     assert not all(shown(hit.id) for hit in free.hits[:50])
-    assert hits.total == sum(shown(hit.id) for hit in free.hits)
+    assert hits.total <= sum(shown(hit.id) for hit in free.hits)  # found by a bikini alone
+    for other in (query + names["words"]("naked"), Match("title", "bikini"), All()):
+        found = place.engine.search(names["index"], children.apply(other), 1_000)
+        assert all(shown(hit.id) for hit in found.hits)
+    demanded = children.apply(Term("stair_tokens", "bikini") | HasToken("naked", names["model"]))
+    assert not place.engine.search(names["index"], demanded).hits
 
 
 @of("The title and the photo in one score")
