@@ -14,7 +14,7 @@ from .output import warn
 
 if TYPE_CHECKING:
     from ..encoders import Encoder
-    from ..engines.base import Engine
+    from ..engines.base import Engine, Hits
     from ..fields import Fields
 
 
@@ -45,3 +45,13 @@ def held_to(
         more = f" and {len(away) - 5} more" * (len(away) > 5)
         warn(f"policy {policy.name} does not let ask for {', '.join(away[:5])}{more}")
     return governed
+
+
+def facets_allowed(found: Hits, query: Query, fields: Fields) -> Hits:
+    """Of the facets of tokens those that the query's policy lets ask for."""
+    if not (found.facets and isinstance(query, Governed) and query.policy):
+        return found
+    allows, facets = query.policy.allows, dict(found.facets)
+    for name in {fields.strongest, fields.in_photos().strongest} & facets.keys():
+        facets[name] = [one for one in facets[name] if allows(str(one.value))]
+    return found._replace(facets=facets)

@@ -13,6 +13,7 @@ from .command import Command, debug_option, utf8
 from .destination import Destination, destination_options
 from .hits import as_dict, lines
 from .output import Format, emit, format_option, note, to_json
+from .policies import facets_allowed
 from .questions import Asked, build, question_options
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def command(
             note(_how_to_send(engine.info.product, engine.info.url, destination.index))
             return
         found = _found(engine, destination.index, search, question.query, fuse)
+        found = facets_allowed(found, question.query, question.fields)
     emit(format, as_dict(found), lambda: lines(found, question.fields, start), rows="hits")
     if not found.hits:
         note("no hits")

@@ -143,6 +143,14 @@ def test_no_filter_asks_for_what_is_not_allowed(
     assert found(cli, dog, *only, *collection) == found(cli, dog, *collection) != []
 
 
+def test_facets_name_what_is_allowed_alone(cli: Cli, sqlite: list[str], only: list[str]) -> None:
+    asked = ["dog", "--facet", "stair_tokens:50", "--facet", "licence", *sqlite, "--format", "json"]
+    free, told = (json.loads(cli("search", *asked, *more).stdout) for more in ([], only))
+    assert {"dog", "person"} <= {one["value"] for one in free["facets"]["stair_tokens"]}
+    assert {one["value"] for one in told["facets"]["stair_tokens"]} == {"dog"}
+    assert told["facets"]["licence"] == free["facets"]["licence"]
+
+
 def test_nor_of_several_photos(cli: Cli, products: list[str], only: list[str]) -> None:
     person = ["--filter", "views.stair_tokens=person", *products]
     assert found(cli, *person) != []
