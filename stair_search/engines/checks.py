@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stair_search.engines.parts import depth, nested_above, nodes, placed
@@ -19,7 +19,6 @@ from stair_search.mappings import (
     TOKEN_TYPES,
     VECTOR_TYPES,
     WHOLE_TYPES,
-    types_of,
 )
 from stair_search.queries import (
     BestPhoto,
@@ -48,6 +47,8 @@ from stair_search.queries import (
 if TYPE_CHECKING:
     from stair_search.engines.base import EngineInfo
 
+Types = Mapping[str, Mapping[str, Any]]
+
 # indices.query.bool.max_clause_count of OpenSearch and Elasticsearch; nesting does not help
 MOST_CLAUSES = 1024
 COUNTED_TYPES = STRING_TYPES | WHOLE_TYPES | FLOAT_TYPES | DATE_TYPES | {"boolean"}
@@ -70,7 +71,7 @@ class Clauses(NamedTuple):
     rules: int
 
 
-def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
+def check_size(query: Query, types: Types) -> None:
     """Raises UsageError where a cluster would refuse the query for its clauses, values or depth.
 
     types: field -> its mapping, empty where that is not known. See `fit.fitted`.
@@ -92,7 +93,7 @@ def check_size(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
         )
 
 
-def clauses(query: Query, types: Mapping[str, Mapping[str, Any]]) -> Clauses:
+def clauses(query: Query, types: Types) -> Clauses:
     """Raises UsageError for more values at once than a cluster takes."""
     tokens = rules = in_text = 0
     for node in nodes(query):
@@ -119,13 +120,7 @@ def clauses(query: Query, types: Mapping[str, Mapping[str, Any]]) -> Clauses:
     return Clauses(tokens, in_text, rules)
 
 
-def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
-    """Raises UsageError or ModelError where a field is not there or of a type that cannot be asked.
-
-    An engine would find nothing, without a word.
-    """
-    types = types_of(mapping.get("properties", {}))
-    runtime = mapping.get("runtime", {})
+def _check_query(index: str, query: Query, types: Types, runtime: Container[str]) -> None:
     for node, path in placed(query):
         _check_texts(node)
         _check_place(index, node, path, types)
@@ -159,10 +154,13 @@ def check_fields(index: str, query: Query, mapping: Mapping[str, Any]) -> None:
             _kind(index, asked, types)
 
 
-def check_search(index: str, search: Search, mapping: Mapping[str, Any]) -> None:
-    """`check_fields` of its query, and the same of all else that it names."""
-    check_fields(index, search.query, mapping)
-    types = types_of(mapping.get("properties", {}))
+def check_search(index: str, search: Search, types: Types, runtime: Container[str] = ()) -> None:
+    """Raises UsageError or ModelError where a field is not there or of a type that cannot be asked:
+    an engine would find nothing, without a word.
+
+    types: field -> its mapping. runtime: fields that the index computes.
+    """
+    _check_query(index, search.query, types, runtime)
     for facet in search.facets:
         kind = _kind(index, facet.field, types)
         if kind not in COUNTED_TYPES:
@@ -178,7 +176,7 @@ def check_search(index: str, search: Search, mapping: Mapping[str, Any]) -> None
             raise UsageError(f"words of photos, as in field {field!r}, cannot be marked")
 
 
-def _kind(index: str, field: str, types: Mapping[str, Mapping[str, Any]]) -> str:
+def _kind(index: str, field: str, types: Types) -> str:
     """The type of a field that is there."""
     if field not in types:
         raise UsageError(
@@ -271,9 +269,7 @@ def _check_factor(by: FieldValue | Decay, mapping: Mapping[str, Any]) -> None:
             raise UsageError(f"field {field!r} is {kind}; its origin is to be a date as text")
 
 
-def _check_place(
-    index: str, node: Query, path: str | None, types: Mapping[str, Mapping[str, Any]]
-) -> None:
+def _check_place(index: str, node: Query, path: str | None, types: Types) -> None:
     """A document and its photos are searched apart: neither is found by the other's fields."""
     match node:
         case BestPhoto(_, below):

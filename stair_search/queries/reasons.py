@@ -74,9 +74,10 @@ def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:
     held = [(t, q, stored[name]) for t, q, name in _asked(tokens) if name in stored]
     asked = np.array([q for _, q, _ in held], np.float32)
     image = truncate([w for _, _, w in held])
+    columns = (asked.tolist(), image.tolist(), (asked * image).tolist())
     return [
-        Reason(tokens.part, token, float(q), float(w), float(score))
-        for (token, _, _), q, w, score in zip(held, asked, image, asked * image, strict=True)
+        Reason(tokens.part, token, q, w, score)
+        for (token, _, _), q, w, score in zip(held, *columns, strict=True)
     ]
 
 

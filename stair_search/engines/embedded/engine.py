@@ -177,8 +177,9 @@ class SqliteEngine:
         """What answers a search, which is refused where it cannot be answered."""
         if search.neural_sparse:
             check_neural_sparse(self.info, search.query)
-        check_search(found.name, search, found.mapping)
-        check_size(search.query, types_of(found.mapping["properties"]))
+        types = types_of(found.mapping["properties"])
+        check_search(found.name, search, types)
+        check_size(search.query, types)
         for field, model in wanted_models(search.query):
             known = postings.counts(db, found.number, model_field(field))
             check_model(found.name, field, model, known)

@@ -88,6 +88,12 @@ class _About:
     def types(self) -> dict[str, dict[str, Any]]:
         return types_of(self.mapping.get("properties", {}))
 
+    @property
+    def runtime(self) -> Mapping[str, Any]:
+        """Fields that the index computes."""
+        found: Mapping[str, Any] = self.mapping.get("runtime", {})
+        return found
+
     @cached_property
     def hidden_fields(self) -> set[str]:
         return hidden_fields(self.mapping)
@@ -469,11 +475,11 @@ class LuceneEngine:
         about = self._about(index)
         if about:
             try:
-                check_search(index, search, about.mapping)
+                check_search(index, search, about.types, about.runtime)
             except StairError:
                 self._abouts.pop(index, None)  # fields come with documents: look again, once
                 about = self._ask(index)
-                check_search(index, search, about.mapping)
+                check_search(index, search, about.types, about.runtime)
         check_size(search.query, about.types if about else {})
         for field, model in wanted_models(search.query):
             if (index, field, model) not in self._fitting:
