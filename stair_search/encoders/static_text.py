@@ -79,7 +79,8 @@ class StaticText:
         if not len(ids):
             return TokenWeights.empty()
         total = np.bincount(ids, np.concatenate([self._weights[row] for row in rows]))
-        tokens = TokenWeights.from_dense(np.where(total > LEAST_SUM, total, 0))
+        left = np.flatnonzero(total > LEAST_SUM)
+        tokens = TokenWeights(left, total[left])
         return tokens.prune(top_k=self._top_k, ratio=self._ratio).unit()
 
 

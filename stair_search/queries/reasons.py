@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -51,15 +51,17 @@ def photos_of(source: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
     return [photos] if isinstance(photos, Mapping) else photos
 
 
-def stored_weights(value: Any) -> dict[str, float]:
+def stored_weights(value: Any) -> Mapping[str, float]:
     """The token field of a document as read from an engine: an object or a list of one.
 
     >>> stored_weights([{"dog": 1.5}])
     {'dog': 1.5}
     """
     if isinstance(value, list):
+        if len(value) == 1:
+            return cast(Mapping[str, float], value[0])
         return {name: weight for one in value for name, weight in one.items()}
-    return dict(value or {})
+    return value or {}
 
 
 def token_reasons(tokens: Tokens, source: Mapping[str, Any]) -> list[Reason]:

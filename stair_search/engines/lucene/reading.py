@@ -33,6 +33,7 @@ _FACTOR = "function score, product of"
 _NEAR = ("within top", "found vector with")
 _NESTED = "Score based on"
 _TOKEN = "Linear function on the"
+_FILTER = "match on required clause"
 
 
 def hits(search: Search, answer: Mapping[str, Any], hidden: Collection[str]) -> Hits:
@@ -156,7 +157,7 @@ def _explained(
     """
     said: str = explanation.get("description", "")
     details: list[dict[str, Any]] = explanation.get("details", [])
-    if said.startswith((_TOKEN, _NESTED)):
+    if said.startswith((_TOKEN, _FILTER, _NESTED)):
         return  # tokens tell by themselves, and the best photo has an explanation of its own
     if said.startswith(_NEAR) and (near := next(vectors, None)):
         score = _float32(explanation["value"])
