@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[1]
 SHARED_DATA = Path(os.environ.get("STAIR_TEST_DATA") or ROOT.parent / "shared" / "data")
 URL_VARIABLES = {
     "opensearch": "STAIR_TEST_OPENSEARCH_URL",
+    "opensearch2": "STAIR_TEST_OPENSEARCH2_URL",
     "elasticsearch7": "STAIR_TEST_ELASTICSEARCH7_URL",
     "elasticsearch8": "STAIR_TEST_ELASTICSEARCH8_URL",
     "elasticsearch9": "STAIR_TEST_ELASTICSEARCH_URL",
@@ -88,6 +89,12 @@ def engines() -> Iterator[Engines]:
 def opensearch_url(engines: Engines) -> str:
     """OpenSearch with k-NN and neural-search."""
     return engines.url("opensearch")
+
+
+@pytest.fixture
+def opensearch2_url(engines: Engines) -> str:
+    """OpenSearch 2.19, the same way."""
+    return engines.url("opensearch2")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ Similarity = Literal["cosine", "dot", "l2"]
 _NAMES: dict[str, Similarity] = {
     "cosine": "cosine", "cosinesimil": "cosine", "dot_product": "dot", "l2_norm": "l2", "l2": "l2"
 }  # fmt: skip
+_NO_DIRECTION = "a vector of zeros, or of numbers beyond float32, has no direction"
 _UNIT = 1e-4
 """How far from 1 the length of a unit vector may be, to Elasticsearch."""
 
@@ -40,12 +41,18 @@ def similarity(field: str, mapping: Mapping[str, Any], vector: Sequence[float]) 
     name = _name(mapping)
     if name not in _NAMES:
         raise UsageError(f"field {field!r} compares by {name}, and not by {', '.join(_NAMES)}")
+    if _NAMES[name] == "cosine" and not _has_direction(np.array(vector, np.float32)):
+        raise UsageError(f"nearest in {field!r}: {_NO_DIRECTION}")
     length = math.hypot(*vector)
-    if _NAMES[name] == "cosine" and not length:
-        raise UsageError(f"nearest in {field!r}: a vector of zeros has no direction")
     if _NAMES[name] == "dot" and abs(length - 1) > _UNIT:
         raise UsageError(f"vectors in {field!r} are of length 1, and this one's is {length:.6g}")
     return _NAMES[name]
+
+
+def _has_direction(vector: NDArray[np.float32]) -> bool:
+    """Whether its length is one in float32, which engines compute with."""
+    with np.errstate(over="ignore"):
+        return bool(np.finfo(np.float32).tiny <= vector @ vector < np.inf)
 
 
 def _name(mapping: Mapping[str, Any]) -> str:
@@ -80,8 +87,8 @@ def as_term(field: str, values: Sequence[Any], mapping: Mapping[str, Any]) -> st
     numbers = mapping.get("dims", mapping.get("dimension", len(values)))
     if vector.ndim != 1 or len(vector) != numbers or not np.isfinite(vector).all():
         raise ValueError(f"field {field!r} holds a vector of {numbers} finite numbers")
-    if _NAMES.get(_name(mapping)) == "cosine" and not vector.any():
-        raise ValueError(f"field {field!r}: a vector of zeros has no direction")
+    if _NAMES.get(_name(mapping)) == "cosine" and not _has_direction(vector):
+        raise ValueError(f"field {field!r}: {_NO_DIRECTION}")
     return base64.b64encode(vector.tobytes()).decode()
 
 

@@ -146,7 +146,8 @@ class Nearest(Node):
     Score: boost x similarity, by what the field was made for: cosine (1 + cos) / 2, dot product
     (1 + dot) / 2, Euclidean distance 1 / (1 + d^2).
 
-    Clusters look for the k in every shard, and as nearly as the field's graph finds them. Rules
+    Clusters look for the k in every shard, and as nearly as the field's graph finds them;
+    OpenSearch before 3.5 looks at k vectors there alone, and with a small k misses some. Rules
     beside this clause leave out some of the k; `rules` within it are obeyed before.
     """
 

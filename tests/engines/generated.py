@@ -25,6 +25,7 @@ from stair_search.queries import (
     HasToken,
     Ids,
     Match,
+    MaxOf,
     Query,
     QueryPolicy,
     Range,
@@ -277,6 +278,7 @@ class Kind:
             lambda: words,
             lambda: words + image * 0.4,
             lambda: image - words * 0.5,
+            lambda: MaxOf((words * 2, image)),
             lambda: Constant(self.rule(), round(self.chance.uniform(0.1, 2), 2), "is"),
         ]
         if text:

@@ -26,7 +26,14 @@ from tests.engines.products import COLUMNS, NUMBERS, photos_of_products, product
 from tests.engines.test_same_answers import SPARSE_VECTOR, check_same, check_sum
 
 PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
-NAMES = ["sqlite", "opensearch", "elasticsearch7", "elasticsearch8", "elasticsearch9"]
+NAMES = [
+    "sqlite",
+    "opensearch2",
+    "opensearch",
+    "elasticsearch7",
+    "elasticsearch8",
+    "elasticsearch9",
+]
 PLACE = f"stair-test-cookbook-{os.getpid()}"
 MUNICH = 48.137, 11.575
 TWICE = "Is it there twice"

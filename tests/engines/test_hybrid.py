@@ -64,9 +64,14 @@ def scores(hits: Hits) -> list[float]:
     return [hit.score for hit in hits.hits]
 
 
+@pytest.mark.parametrize("name", ["opensearch2", "opensearch"])
 @pytest.mark.parametrize("hybrid", HYBRIDS)
-def test_opensearch_fuses_as_the_client_does(places: dict[str, Engine], hybrid: Hybrid) -> None:  # noqa: F811
-    engine = places["opensearch"]
+def test_opensearch_fuses_as_the_client_does(
+    places: dict[str, Engine],  # noqa: F811
+    hybrid: Hybrid,
+    name: str,
+) -> None:
+    engine = places[name]
     if isinstance(hybrid.by, RRF) and hybrid.weights:
         with pytest.raises(UsageError, match="takes no weights"):
             search_hybrid(engine, INDEX, hybrid, on="cluster")
@@ -78,8 +83,9 @@ def test_opensearch_fuses_as_the_client_does(places: dict[str, Engine], hybrid: 
     assert "stair" not in theirs.hits[0].source
 
 
-def test_a_pipeline_by_name(places: dict[str, Engine]) -> None:  # noqa: F811
-    engine, hybrid = places["opensearch"], HYBRIDS[0]
+@pytest.mark.parametrize("product", ["opensearch2", "opensearch"])
+def test_a_pipeline_by_name(places: dict[str, Engine], product: str) -> None:  # noqa: F811
+    engine, hybrid = places[product], HYBRIDS[0]
     assert isinstance(engine, LuceneEngine)
     name = "stair-test-hybrid"
     try:

@@ -1,4 +1,4 @@
-"""The same question has the same answer on SQLite, OpenSearch and Elasticsearch 7, 8 and 9.
+"""The same question has the same answer on SQLite, OpenSearch 2 and 3 and Elasticsearch 7, 8 and 9.
 
 Ids and scores agree within 1e-5 of the sum of the parts; scores nearer than that are ties, also
 where the list is cut. Text agrees on one shard without deletions, all else on any number of shards.
@@ -72,6 +72,7 @@ def filled_with(corpus: Corpus, engines: Engines, folder: Path, several: bool) -
     index = f"stair-test-same-{'several' if several else 'one'}-{os.getpid()}"
     urls = {
         "sqlite": f"sqlite:{folder / 'stair.db'}",
+        "opensearch2": engines.url("opensearch2"),
         "opensearch": engines.url("opensearch"),
         "elasticsearch7": engines.url("elasticsearch7"),
         "elasticsearch8": engines.url("elasticsearch8"),  # these two with sparse_vector fields

@@ -34,7 +34,14 @@ from tests.conftest import Engines
 pytestmark = pytest.mark.engines
 DOG = Tokens.of({"dog": 1.0}, "m")
 COLUMNS = {"likes": "integer", "price": "float", "taken": "date", "free": "boolean"}
-NAMES = ["sqlite", "opensearch", "elasticsearch7", "elasticsearch8", "elasticsearch9"]
+NAMES = [
+    "sqlite",
+    "opensearch2",
+    "opensearch",
+    "elasticsearch7",
+    "elasticsearch8",
+    "elasticsearch9",
+]
 
 
 @pytest.fixture(params=NAMES, scope="module")

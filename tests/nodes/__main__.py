@@ -8,6 +8,7 @@ from tests.nodes.nodes import KEPT, NODES, NodeError, fetch, keep, kept, release
 
 VARIABLES = {
     "opensearch": "STAIR_TEST_OPENSEARCH_URL",
+    "opensearch2": "STAIR_TEST_OPENSEARCH2_URL",
     "elasticsearch7": "STAIR_TEST_ELASTICSEARCH7_URL",
     "elasticsearch8": "STAIR_TEST_ELASTICSEARCH8_URL",
     "elasticsearch9": "STAIR_TEST_ELASTICSEARCH_URL",

@@ -84,6 +84,7 @@ NODES = {
             "1g",
             (*MODERN, "-Dio.netty.noUnsafe=true"),
         ),
+        Recipe("opensearch2", "opensearch", "2.19.6", range(21, 99), "512m", MODERN),
         # The security manager that 7.17 installs is gone from Java 24.
         Recipe("elasticsearch7", "elasticsearch7", "7.17.29", range(11, 24), "1g"),
         Recipe("elasticsearch8", "elasticsearch", "8.19.21", range(21, 99), "512m", MODERN),
@@ -181,10 +182,15 @@ def _put_together(recipe: Recipe, home: Path) -> None:
         *home.rglob("target"),
     ]:
         shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+    for module in home.glob("modules/*"):
+        if not any(module.glob("*.jar")):  # which this version does not have
+            shutil.rmtree(module)
     _drop_what_lib_has(home)
+    # OpenSearch 3 calls a module's class PainlessModulePlugin, 2 PainlessPlugin
+    plugin = "Plugin" if recipe.version.startswith("2.") else "ModulePlugin"
     for descriptor in home.glob("modules/*/plugin-descriptor.properties"):
         text = descriptor.read_text().replace("${node.version}", recipe.version)
-        descriptor.write_text(text)
+        descriptor.write_text(text.replace("${node.plugin}", plugin))
     _run(
         f"the launcher of {recipe.name} does not compile",
         [
@@ -253,7 +259,7 @@ def start(recipe: Recipe, folder: Path, *, outlive: bool = False, ports: str = "
     command = [
         str(jdk / "bin" / "java"),
         *("-Xms512m", f"-Xmx{recipe.heap}", *recipe.options),
-        f"-D{'opensearch' if recipe.name == 'opensearch' else 'es'}.path.home={home}",
+        f"-D{'opensearch' if recipe.folder == 'opensearch' else 'es'}.path.home={home}",
         f"-Djava.io.tmpdir={folder / 'tmp'}",
         f"-Dlog4j2.configurationFile={home / 'config' / 'log4j2.properties'}",
         "-Dlog4j2.disable.jmx=true",
@@ -366,6 +372,7 @@ PORTS = {
     "elasticsearch7": "9220-9239",
     "elasticsearch8": "9240-9259",
     "elasticsearch9": "9260-9279",
+    "opensearch2": "9280-9299",
 }
 
 
