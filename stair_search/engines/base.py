@@ -6,6 +6,7 @@ business (`ingest.bulk`), which sees from a `RequestError` whether it may.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +18,19 @@ from stair_search.queries import Query, Reason, Search
 
 
 class EngineInfo(NamedTuple):
-    """product: "sqlite", "opensearch" or "elasticsearch"; version: "3.6.0"; url without secrets."""
+    """product: "sqlite", "opensearch" or "elasticsearch"; version: "3.6.0", or "" where the server
+    may not be asked for it; url without secrets.
+    """
 
     product: str
     version: str
     url: str
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """Major and minor version; an unknown one counts as new."""
+        found = re.match(r"(\d+)\.(\d+)", self.version)
+        return (int(found[1]), int(found[2])) if found else (99, 0)
 
 
 @dataclass(frozen=True)

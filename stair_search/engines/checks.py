@@ -326,8 +326,7 @@ def check_model(index: str, field: str, model: str, known: Mapping[str, int]) ->
 
 def check_sparse_vector(info: EngineInfo) -> None:
     """Raises UsageError where tokens cannot be kept and asked for in a field of this type."""
-    number = [int(part) for part in info.version.split(".")[:2] if part.isdigit()]
-    if info.product != "elasticsearch" or (number and number < [8, 15]):
+    if info.product != "elasticsearch" or info.number < (8, 15):
         raise UsageError(
             f"{info.url} is {info.product} {info.version}, and tokens in a sparse_vector can be "
             f"asked for from Elasticsearch 8.15 on; rank_features works everywhere"

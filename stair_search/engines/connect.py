@@ -59,14 +59,14 @@ def connect(
         return amazon(where, aws_region)
     from stair_search.engines.lucene.detect import probe
 
-    server = probe(where)
-    if server.product == "opensearch":
+    info = probe(where)
+    if info.product == "opensearch":
         from stair_search.engines.opensearch import opensearch
 
-        return opensearch(where, server)
+        return opensearch(where, info)
     from stair_search.engines.elasticsearch import elasticsearch
 
-    return elasticsearch(where, server)
+    return elasticsearch(where, info)
 
 
 def sqlite_path(url: str) -> str:

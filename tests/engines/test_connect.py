@@ -303,12 +303,13 @@ def test_the_embedded_engine_imports_no_client(tmp_path: Path) -> None:
 def test_a_failure_prints_nothing_by_itself() -> None:
     code = (
         "from stair_search.engines import connect\n"
-        "from stair_search.engines.lucene.detect import Server\n"
+        "from stair_search.engines.base import EngineInfo\n"
         "from stair_search.engines.lucene.address import address\n"
         "from stair_search.engines.opensearch import opensearch\n"
         "from stair_search.engines.elasticsearch import elasticsearch\n"
         "for make, name in ((opensearch, 'opensearch'), (elasticsearch, 'elasticsearch')):\n"
-        "    try: make(address('http://127.0.0.1:9'), Server(name, '8.0.0')).count('photos')\n"
+        "    info = EngineInfo(name, '8.0.0', 'http://127.0.0.1:9')\n"
+        "    try: make(address(info.url), info).count('photos')\n"
         "    except Exception as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

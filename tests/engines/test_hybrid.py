@@ -115,6 +115,21 @@ def test_retrievers_of_elasticsearch(places: dict[str, Engine]) -> None:  # noqa
         search_hybrid(engine, INDEX, HYBRIDS[0], on="cluster")
 
 
+@pytest.mark.parametrize(
+    ("product", "version", "hybrid", "since"),
+    [
+        ("opensearch", "2.18.0", HYBRIDS[0], "2.19"),
+        ("elasticsearch", "7.17.29", HYBRIDS[0], "'rrf' came with 8.14"),
+        ("elasticsearch", "8.17.0", HYBRIDS[2], "'linear' came with 8.18"),
+    ],
+)
+def test_a_version_that_fuses_nothing(
+    product: str, version: str, hybrid: Hybrid, since: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"{version}, and its .*{since}.*on='client'"):
+        body(EngineInfo(product, version, "http://somewhere"), hybrid, [{"query": {}}] * 3, 10)
+
+
 def test_what_cannot_be_fused(places: dict[str, Engine]) -> None:  # noqa: F811
     with pytest.raises(UsageError, match="no cluster"):
         search_hybrid(places["sqlite"], INDEX, HYBRIDS[0], on="cluster")

@@ -10,8 +10,8 @@ from typing import Any
 import elasticsearch as client_library
 from elastic_transport import SerializationError, TransportError
 
+from stair_search.engines.base import EngineInfo
 from stair_search.engines.lucene.address import Address
-from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.engine import LuceneEngine
 from stair_search.engines.lucene.failures import no_json, refused, unreachable
 
@@ -21,7 +21,7 @@ logging.getLogger("elastic_transport").addHandler(logging.NullHandler())
 warnings.filterwarnings("ignore", message="Elasticsearch built-in security features")
 
 
-def elasticsearch(address: Address, server: Server) -> LuceneEngine:
+def elasticsearch(address: Address, info: EngineInfo) -> LuceneEngine:
     options: dict[str, Any] = {}
     if address.scheme == "https":
         options = {"verify_certs": address.verify_certs, "ssl_show_warn": False}
@@ -35,7 +35,7 @@ def elasticsearch(address: Address, server: Server) -> LuceneEngine:
         retry_on_timeout=False,
         **options,
     )
-    return LuceneEngine(server, address.url, _sender(address.url, client), client.close)
+    return LuceneEngine(info, _sender(address.url, client), client.close)
 
 
 def _sender(place: str, client: client_library.Elasticsearch) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from stair_search.engines.base import EngineInfo
 from stair_search.engines.lucene.address import Address
 from stair_search.engines.lucene.failures import CREDENTIALS, refused, unreachable
 from stair_search.errors import DestinationError
@@ -15,20 +15,7 @@ from stair_search.errors import DestinationError
 OLDEST = {"opensearch": (1, 1), "elasticsearch": (7, 12)}
 
 
-class Server(NamedTuple):
-    """version: "3.6.0", or "" where the server may not be asked for it."""
-
-    product: str
-    version: str
-
-    @property
-    def number(self) -> tuple[int, int]:
-        """Major and minor version; an unknown one counts as new."""
-        found = re.match(r"(\d+)\.(\d+)", self.version)
-        return (int(found[1]), int(found[2])) if found else (99, 0)
-
-
-def probe(address: Address) -> Server:
+def probe(address: Address) -> EngineInfo:
     """Asks the server what it is: `GET /`, by plain HTTP, before its client is chosen."""
     import urllib3  # both clients bring it
 
@@ -52,7 +39,7 @@ def probe(address: Address) -> Server:
     return recognised(address.url, answer.status, answer.headers, body)
 
 
-def recognised(place: str, status: int, headers: Mapping[str, str], body: Any) -> Server:
+def recognised(place: str, status: int, headers: Mapping[str, str], body: Any) -> EngineInfo:
     """The server behind an answer to `GET /`. Raises DestinationError where we cannot use it."""
     if status == 401:
         raise refused(place, None, status, body)
@@ -60,10 +47,10 @@ def recognised(place: str, status: int, headers: Mapping[str, str], body: Any) -
     version = body.get("version") if isinstance(body, Mapping) else None
     if status == 200 and isinstance(version, Mapping) and "number" in version:
         other = version.get("distribution") == "opensearch"
-        server = Server("opensearch" if other else "elasticsearch", str(version["number"]))
-        return _new_enough(place, server)
+        product = "opensearch" if other else "elasticsearch"
+        return _new_enough(EngineInfo(product, str(version["number"]), place))
     if elastic:  # a role, or a node without its main module, may not tell more
-        return Server("elasticsearch", "")
+        return EngineInfo("elasticsearch", "", place)
     if status == 403:
         raise DestinationError(f"{place}: not allowed to see what it is (403); {CREDENTIALS}")
     if status >= 500 or status == 429:
@@ -73,14 +60,14 @@ def recognised(place: str, status: int, headers: Mapping[str, str], body: Any) -
     )
 
 
-def _new_enough(place: str, server: Server) -> Server:
-    oldest = OLDEST[server.product]
-    if server.number < oldest:
+def _new_enough(info: EngineInfo) -> EngineInfo:
+    oldest = OLDEST[info.product]
+    if info.number < oldest:
         raise DestinationError(
-            f"{place} is {server.product} {server.version}, which cannot score tokens: "
-            f"{server.product} {'.'.join(map(str, oldest))} or newer is needed"
+            f"{info.url} is {info.product} {info.version}, which cannot score tokens: "
+            f"{info.product} {'.'.join(map(str, oldest))} or newer is needed"
         )
-    return server
+    return info
 
 
 def _authorities() -> str:

@@ -24,7 +24,6 @@ from stair_search.engines.checks import (
 from stair_search.engines.documents import check_id
 from stair_search.engines.lucene import pipelines, reading
 from stair_search.engines.lucene.compile import compiled, search_body
-from stair_search.engines.lucene.detect import Server
 from stair_search.engines.lucene.failures import reason, refused
 from stair_search.engines.lucene.target import Target
 from stair_search.engines.parts import nested_above
@@ -68,12 +67,12 @@ class Dialect(NamedTuple):
     hides_vectors: bool = False
 
 
-def dialect(server: Server) -> Dialect:
-    if server.product == "elasticsearch":
+def dialect(info: EngineInfo) -> Dialect:
+    if info.product == "elasticsearch":
         # _shard_doc, the order in which a point in time is read, came with 7.12
-        return Dialect(True, "_pit", hides_vectors=server.number >= (9, 2))
-    pit = "_search/point_in_time" if server.number >= (3, 3) else None
-    return Dialect(server.number < (3, 0), pit)
+        return Dialect(True, "_pit", hides_vectors=info.number >= (9, 2))
+    pit = "_search/point_in_time" if info.number >= (3, 3) else None
+    return Dialect(info.number < (3, 0), pit)
 
 
 @dataclass(frozen=True)
@@ -124,10 +123,10 @@ class Prepared(NamedTuple):
 class LuceneEngine:
     """See `engines.base.Engine`. May be used by several threads."""
 
-    def __init__(self, server: Server, url: str, send: Send, close: Callable[[], None]) -> None:
-        self.info = EngineInfo(server.product, server.version, url)
+    def __init__(self, info: EngineInfo, send: Send, close: Callable[[], None]) -> None:
+        self.info = info
         self._send, self._close = send, close
-        self._dialect, self._number = dialect(server), server.number
+        self._dialect = dialect(info)
         self._abouts: dict[str, _About | None] = {}
         self._fitting: set[tuple[str, str, str]] = set()
 
@@ -464,7 +463,7 @@ class LuceneEngine:
             types,
             hides_vectors=self._dialect.hides_vectors,
             product=self.info.product,
-            number=self._number,
+            number=self.info.number,
         )
 
     def _hidden(self, query: Query, about: _About | None) -> set[str]:

@@ -18,6 +18,7 @@ def body(info: EngineInfo, hybrid: Hybrid, bodies: Sequence[Mapping[str, Any]], 
     """bodies: of a search for each part."""
     if size > hybrid.depth:
         raise UsageError(f"{size} hits of lists of {hybrid.depth}: name a greater depth")
+    _check_version(info, hybrid)
     rest = {name: value for name, value in bodies[0].items() if name == "_source"}
     queries = [one["query"] for one in bodies]
     if info.product == "elasticsearch":
@@ -26,6 +27,19 @@ def body(info: EngineInfo, hybrid: Hybrid, bodies: Sequence[Mapping[str, Any]], 
         raise UsageError(f"OpenSearch fuses {MOST_PARTS} parts at most, not {len(queries)}")
     asked = {"hybrid": {"queries": queries, "pagination_depth": hybrid.depth}}
     return {"size": size, "query": asked, "search_pipeline": pipeline(hybrid), **rest}
+
+
+def _check_version(info: EngineInfo, hybrid: Hybrid) -> None:
+    kind = "rrf" if isinstance(hybrid.by, RRF) else "linear"
+    since = {"rrf": (8, 14), "linear": (8, 18)}[kind]
+    what = f"retriever {kind!r}"
+    if info.product == "opensearch":
+        what, since = "query 'hybrid' with a depth", (2, 19)
+    if info.number < since:
+        raise UsageError(
+            f"{info.url} is {info.product} {info.version}, and its {what} came with "
+            f"{'.'.join(map(str, since))}: on='client' fuses here"
+        )
 
 
 def pipeline(hybrid: Hybrid) -> Body:

@@ -10,8 +10,9 @@ import opensearchpy
 from opensearchpy.exceptions import ConnectionError as NoAnswer
 from opensearchpy.exceptions import SerializationError, TransportError
 
+from stair_search.engines.base import EngineInfo
 from stair_search.engines.lucene.address import Address
-from stair_search.engines.lucene.detect import Server, recognised
+from stair_search.engines.lucene.detect import recognised
 from stair_search.engines.lucene.engine import LuceneEngine
 from stair_search.engines.lucene.failures import no_json, refused, unreachable
 from stair_search.errors import UsageError
@@ -20,8 +21,8 @@ from stair_search.errors import UsageError
 logging.getLogger("opensearch").addHandler(logging.NullHandler())
 
 
-def opensearch(address: Address, server: Server) -> LuceneEngine:
-    return _engine(address, server, _client(address))
+def opensearch(address: Address, info: EngineInfo) -> LuceneEngine:
+    return _engine(address, info, _client(address))
 
 
 def amazon(address: Address, region: str) -> LuceneEngine:
@@ -45,8 +46,8 @@ def amazon(address: Address, region: str) -> LuceneEngine:
     return _engine(address, recognised(address.url, 200, {}, answer), client)
 
 
-def _engine(address: Address, server: Server, client: opensearchpy.OpenSearch) -> LuceneEngine:
-    return LuceneEngine(server, address.url, _sender(address, client), client.close)
+def _engine(address: Address, info: EngineInfo, client: opensearchpy.OpenSearch) -> LuceneEngine:
+    return LuceneEngine(info, _sender(address, client), client.close)
 
 
 def _client(address: Address, **options: Any) -> opensearchpy.OpenSearch:
