@@ -335,8 +335,11 @@ def check_sparse_vector(info: EngineInfo) -> None:
 
 def check_neural_sparse(info: EngineInfo, query: Query) -> None:
     """Raises UsageError where tokens cannot be asked for by OpenSearch's query of this name."""
-    if info.product != "opensearch":
-        raise UsageError(f"{info.url} is {info.product}, and neural_sparse is OpenSearch's query")
+    if info.product != "opensearch" or info.number < (2, 14):
+        raise UsageError(
+            f"{info.url} is {info.product} {info.version}, and neural_sparse is OpenSearch's query "
+            f"(with tokens from 2.14 on)"
+        )
     asked = (pair for node in nodes(query) if isinstance(node, Tokens) for pair in node.asked)
     for token, weight in asked:
         if weight > _MOST_WEIGHT:

@@ -30,6 +30,7 @@ from stair_search.queries import (
     Range,
     Raw,
     Reason,
+    Search,
     Term,
     Terms,
     Tokens,
@@ -37,6 +38,7 @@ from stair_search.queries import (
 )
 from stair_search.queries.policy import Refused
 from stair_search.queries.reasons import photos_of, stored_weights, value_of
+from stair_search.queries.search import as_search
 from stair_search.tokens import truncate
 from stair_search.vocabulary import escape
 
@@ -59,11 +61,12 @@ class Explanation(NamedTuple):
     excluded_by: list[str]
 
 
-def explain(engine: Engine, index: str, query: Query, id: str) -> Explanation:
+def explain(engine: Engine, index: str, query: Query | Search, id: str) -> Explanation:
     """Asks the engine itself, so that the answer is the one that a search acts on.
 
     Raises UsageError where there is no such document, and what `Engine.search` raises.
     """
+    query = as_search(query).query
     source = engine.get(index, id)
     if source is None:
         raise UsageError(f"index {index!r} holds no document {id!r}")
@@ -159,9 +162,7 @@ def _without_exclusions(query: Query) -> Query:
 def _excluding(
     engine: Engine, index: str, query: Query, id: str, source: Mapping[str, Any]
 ) -> Iterator[str]:
-    """The rules that the document breaks; where there are none, those of clauses that it had to
-    match.
-    """
+    """The rules that the document breaks, those of clauses that it has to match among them."""
     match query:
         case Boosted(inner) | Constant(inner):
             yield from _excluding(engine, index, inner, id, source)
@@ -177,13 +178,12 @@ def _excluding(
                 if holds != wanted:
                     broken = True
                     yield _rule(query, clause, wanted, source)
-            if broken:  # which the clauses of photos say once more
-                return
             must = matched[rules : rules + len(query.must)]
             should = matched[rules + len(query.must) :]
             if query.minimum > 1 and sum(should) < query.minimum:
                 yield f"at least {query.minimum} of {len(should)} (matches {sum(should)})"
-            few = bool(should) and sum(should) < query.minimum
+            # what is broken already, the clauses of photos may say once more
+            few = bool(should) and sum(should) < query.minimum and not broken
             for clause, holds in zip(needed, [*must, *(s or not few for s in should)], strict=True):
                 if not holds:
                     yield from _broken(engine, index, clause, id, source)
@@ -209,26 +209,53 @@ def _broken(
 def _broken_by_photos(
     engine: Engine, index: str, query: Query, path: str, id: str, source: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Why no photo matched, if one would but for the rules beside what it is found by."""
-    if not isinstance(query, Bool):
-        return
-    wanted = tuple(one for one in query.must if _can_score(one))
-    rules = (*query.filter, *(one for one in query.must if not _can_score(one)))
-    found_by = Bool(must=wanted, should=query.should, minimum=query.minimum)
+    """Why no photo matched: rules that none keeps, or that none keeps together with the rest. What
+    the photos lack is told apart.
+    """
+    flat = _flat(query)
     each = [
-        *(Bool(filter=(one,)) for one in rules),
-        *(Bool(must_not=(one,)) for one in query.must_not),
+        *(Bool(must=(one,)) for one in flat.must),
+        *(Bool(filter=(one,)) for one in flat.filter),
+        *(Bool(must_not=(one,)) for one in flat.must_not),
     ]
-    asked = [BestPhoto(one, path) for one in (found_by, *each, query)]
-    found, *held, whole = engine.matches(index, id, asked)
-    if whole or not found:
+    held = engine.matches(index, id, [BestPhoto(one, path) for one in (*each, query)])
+    if held.pop():
         return
+    found_by, rules = held[: len(flat.must)], held[len(flat.must) :]
     broken = [
-        _in_words(BestPhoto(rule, path), place < len(rules), [source])
-        for place, (rule, holds) in enumerate(zip((*rules, *query.must_not), held, strict=True))
+        f"not among the {one.k} nearest in {one.field}"
+        for one, holds in zip(flat.must, found_by, strict=True)
+        if isinstance(one, Nearest) and not holds
+    ]
+    broken += [
+        _in_words(BestPhoto(rule, path), place < len(flat.filter), [source])
+        for place, (rule, holds) in enumerate(zip(flat.filter + flat.must_not, rules, strict=True))
         if not holds
     ]
-    yield from broken or [f"no photo is all of {_asked(query)}"]
+    if not broken and all(found_by):
+        broken = [f"no photo is all of {_asked(query)}"]
+    yield from broken
+
+
+def _flat(query: Query) -> Bool:
+    """What one photo has to be, without clauses in each other: what finds it, rules, exclusions."""
+    match query:
+        case Boosted(inner) | Constant(inner):
+            return _flat(inner)
+        case Bool():
+            below = [_flat(one) for one in query.must]
+            some = (Bool(should=query.should, minimum=query.minimum),) if query.should else ()
+            finds = some if any(map(_can_score, query.should)) else ()
+            return Bool(
+                must=(*finds, *(part for one in below for part in one.must)),
+                filter=(
+                    *query.filter,
+                    *(some if not finds else ()),
+                    *(part for one in below for part in one.filter),
+                ),
+                must_not=(*query.must_not, *(part for one in below for part in one.must_not)),
+            )
+    return Bool(must=(query,)) if _can_score(query) else Bool(filter=(query,))
 
 
 def _can_score(query: Query) -> bool:

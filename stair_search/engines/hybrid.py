@@ -7,7 +7,7 @@ from typing import Literal
 
 from stair_search.engines.base import Engine, Hit, Hits, RequestError
 from stair_search.engines.lucene.engine import LuceneEngine
-from stair_search.engines.lucene.hybrid import body
+from stair_search.engines.lucene.hybrid import body, scale
 from stair_search.errors import DestinationError, UsageError
 from stair_search.queries import Reason, Search
 from stair_search.queries.fusion import Fused, Hybrid, fused
@@ -90,4 +90,5 @@ def _by_cluster(
         raise DestinationError(
             f"{error}; on='client' fuses here, with every version and without a licence"
         ) from None
-    return prepared[0].hits(answer)
+    found, by = prepared[0].hits(answer), scale(engine.info, hybrid)
+    return found._replace(hits=[hit._replace(score=hit.score * by) for hit in found.hits])

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from stair_search.errors import UsageError
-from stair_search.queries.tree import Query, make_tuples
+from stair_search.queries.tree import Node, Query, make_tuples
 
 MOST_HITS = 10_000
 """How far clusters look by place; `Engine.pages` goes on."""
@@ -58,6 +58,11 @@ class Search:
 
     def __post_init__(self) -> None:
         make_tuples(self, "facets", "highlight")
+        if not isinstance(self.query, Node):
+            raise UsageError(
+                f"a search is for a query, not for {type(self.query).__name__}; `search_hybrid` "
+                f"takes a Hybrid"
+            )
         fields = [getattr(facet, "field", None) for facet in self.facets]
         if None in fields or len(set(fields)) < len(fields):
             raise UsageError("facets are of type Facet, one a field")

@@ -21,6 +21,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 
 from stair_search.errors import UsageError
@@ -342,11 +343,13 @@ class Raw(Node):
 
     def __post_init__(self) -> None:
         try:
-            sound = isinstance(json.loads(self.json), dict)
+            query = json.loads(self.json)
         except ValueError:
-            sound = False
-        if not sound:
-            raise UsageError(f"a cluster's own query is a JSON object, not {self.json:.60}")
+            query = None
+        if not isinstance(query, dict) or len(query) != 1 or "query" in query:
+            raise UsageError(
+                f"a cluster's own query is a JSON object of one kind of query, not {self.json:.60}"
+            )
 
     @classmethod
     def of(cls, query: Any) -> Raw:
@@ -355,7 +358,11 @@ class Raw(Node):
         >>> Raw.of({"prefix": {"licence": "cc"}})
         Raw(json='{"prefix": {"licence": "cc"}}')
         """
-        return cls(json.dumps(query.to_dict() if hasattr(query, "to_dict") else query))
+        given = query.to_dict() if hasattr(query, "to_dict") else query
+        try:
+            return cls(json.dumps(given, default=date.isoformat))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"a cluster's own query is no JSON: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

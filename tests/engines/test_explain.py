@@ -102,6 +102,19 @@ def test_within_clauses_that_it_had_to_match(engine: Engine, index: str) -> None
     ]
 
 
+def test_every_rule_however_deep(engine: Engine, index: str) -> None:
+    """Who mends one of them is not to meet the next."""
+    blue, likes = Term("colour", "blue"), Range("likes", gt=1000)
+    inner = ["filter likes>1000 (has 7)", "filter colour=blue (has red)"]
+    gun = HasToken("dog", "m", 0.5)
+    outer = "without dog:0.5 (has 2)"
+    asked = filtered(DOG, likes, blue) & ~gun
+    assert excluded(engine, index, asked) == [outer, *inner]
+    assert excluded(engine, index, Boosted(asked, When(RED, 2))) == [outer, *inner]
+    query = filtered(Boosted(filtered(DOG, likes), When(RED, 2)), blue)
+    assert excluded(engine, index, query) == inner[::-1]
+
+
 def test_what_it_lacks(engine: Engine, index: str) -> None:
     query = any_of(MaxOf((DOG, CAT)), Match("caption", "red car"), RED)
     told = explain(engine, index, query, "a")
@@ -149,3 +162,28 @@ def test_of_several_photos(engine: Engine, index_name: str) -> None:
     assert excluded(engine, index_name, BestPhoto(asked.query & ~any_of(dog, cat))) == [
         "without dog or cat"
     ]
+    said = ["filter photos.image=z (has 1, 2)"]
+    once_more = When(Term("photos.image", "1"), 2)
+    none = HasToken("zebra", "m", field="photos.stair")
+    silent: list[tuple[Query, list[str]]] = [
+        (BestPhoto(Boosted(filtered(asked.query, other), once_more)), said),
+        (BestPhoto(Boosted(asked.query & ~dog, once_more)), ["no photo is all of"]),
+        (
+            BestPhoto(filtered(asked.query, other) & ~any_of(dog, cat)),
+            [*said, "without dog or cat"],
+        ),
+        (asked & BestPhoto(other), said),
+        (BestPhoto(none), ["require zebra"]),
+        (BestPhoto(at_least(2, dog, none)), ["filter 2 of dog, zebra"]),
+        (BestPhoto(Range("photos.image", gt="y")), ["filter photos.image>y (has 1, 2)"]),
+        (BestPhoto(Constant(other)), said),
+        (
+            asked & no_photo_with(dog) & Term("colour", "zz"),
+            ["without dog (has 2)", "filter colour=zz"],
+        ),
+        (BestPhoto(asked.query & at_least(2, none, other)), ["filter 2 of zebra, photos.image=z"]),
+    ]
+    for query, wanted in silent:
+        found = excluded(engine, index_name, query)
+        assert len(found) == len(wanted), (query, found)
+        assert all(map(str.startswith, found, wanted)), (query, found)

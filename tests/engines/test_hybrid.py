@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,10 +73,10 @@ def test_opensearch_fuses_as_the_client_does(
     name: str,
 ) -> None:
     engine = places[name]
-    if isinstance(hybrid.by, RRF) and hybrid.weights:
-        with pytest.raises(UsageError, match="takes no weights"):
+    if isinstance(hybrid.by, RRF) and hybrid.weights and name == "opensearch2":
+        with pytest.raises(UsageError, match=r"from 3\.1 on"):
             search_hybrid(engine, INDEX, hybrid, on="cluster")
-        return
+        hybrid = replace(hybrid, weights=(2.0,) * len(hybrid.weights))
     ours = search_hybrid(engine, INDEX, hybrid)
     theirs = search_hybrid(engine, INDEX, hybrid, on="cluster")
     assert scores(theirs) == pytest.approx(scores(ours), rel=1e-4)
@@ -111,6 +112,8 @@ def test_retrievers_of_elasticsearch(places: dict[str, Engine]) -> None:  # noqa
     linear = body(EngineInfo("elasticsearch", "9.5.0", ""), HYBRIDS[2], queries, 10)
     (first, *_) = linear["retriever"]["linear"]["retrievers"]
     assert first == {"retriever": lists[0], "weight": 0.5, "normalizer": "minmax"}
+    weighted = body(EngineInfo("elasticsearch", "9.5.0", ""), HYBRIDS[1], queries, 10)
+    assert weighted["retriever"]["rrf"]["retrievers"][1] == {"retriever": lists[1], "weight": 0.3}
     with pytest.raises(StairError):
         search_hybrid(engine, INDEX, HYBRIDS[0], on="cluster")
 
@@ -119,8 +122,10 @@ def test_retrievers_of_elasticsearch(places: dict[str, Engine]) -> None:  # noqa
     ("product", "version", "hybrid", "since"),
     [
         ("opensearch", "2.18.0", HYBRIDS[0], "2.19"),
-        ("elasticsearch", "7.17.29", HYBRIDS[0], "'rrf' came with 8.14"),
-        ("elasticsearch", "8.17.0", HYBRIDS[2], "'linear' came with 8.18"),
+        ("opensearch", "3.0.0", HYBRIDS[1], "3.1"),
+        ("elasticsearch", "7.17.29", HYBRIDS[0], "'rrf' .*8.14"),
+        ("elasticsearch", "9.1.0", HYBRIDS[1], "'rrf' .*9.2"),
+        ("elasticsearch", "8.17.0", HYBRIDS[2], "'linear' .*8.18"),
     ],
 )
 def test_a_version_that_fuses_nothing(

@@ -19,6 +19,7 @@ from stair_search.queries import (
     Boosted,
     Facet,
     HasToken,
+    Hybrid,
     Ids,
     Match,
     Query,
@@ -189,6 +190,19 @@ def test_pages_without_points_in_time(engine: Engine, index: str) -> None:
     old.close()
 
 
+def test_a_server_that_keeps_its_version_to_itself(engine: Engine, index: str) -> None:
+    if not isinstance(engine, LuceneEngine):
+        return
+    silent = connect(engine.info.url)
+    assert isinstance(silent, LuceneEngine)
+    silent.info = silent.info._replace(version="")
+    assert silent.search(index, DOG, 3).hits == engine.search(index, DOG, 3).hits
+    assert silent.get(index, "d007") == engine.get(index, "d007")
+    assert len(list(silent.scan(index, ["stair"]))) == 250
+    assert len(next(silent.pages(index, DOG, 100)).hits) == 100
+    silent.close()
+
+
 def test_facets_of_dates_at_the_ends_of_the_calendar(engine: Engine, index: str) -> None:
     far = [Document("far", {"taken": 10**15}), Document("early", {"taken": "0001-01-01"})]
     assert all(outcome.ok for outcome in engine.bulk(index, far))
@@ -235,6 +249,10 @@ def test_facets_are_right_on_several_shards(name: str, engine: Engine, engines: 
 
 
 def test_what_is_no_search() -> None:
+    things: list[Any] = [Hybrid.of({"a": DOG}), {"match_all": {}}, None]
+    for thing in things:
+        with pytest.raises(UsageError, match="search_hybrid"):
+            Search(thing)
     wrong: list[dict[str, Any]] = [
         {"facets": (Facet("a"), Facet("a", 3))},
         {"facets": ("a",)},

@@ -13,6 +13,7 @@ import pytest
 from stair_search.engines import Document, Engine, Hits, connect
 from stair_search.engines.hybrid import search_hybrid
 from stair_search.engines.like import more_like
+from stair_search.engines.lucene.engine import LuceneEngine
 from stair_search.engines.parts import nodes
 from stair_search.errors import UsageError
 from stair_search.mappings import index_body
@@ -41,6 +42,7 @@ from stair_search.queries import (
 )
 from tests.conftest import Engines
 from tests.engines.test_same_answers import by_id, check_same, check_sum
+from tests.nodes.nodes import NODES
 
 pytestmark = pytest.mark.engines
 CLUSTERS = ("opensearch2", "opensearch", "elasticsearch8", "elasticsearch9")
@@ -79,6 +81,8 @@ def places(
     found = {"sqlite": connect(f"sqlite:{file}")}
     found |= {name: connect(engines.url(name)) for name in CLUSTERS}
     for name, engine in found.items():
+        if isinstance(engine, LuceneEngine) and not engine.info.version:  # our nodes tell none
+            engine.info = engine.info._replace(version=NODES[name].version)
         sparse = "sparse_vector" if name.startswith("elasticsearch") else "rank_features"
         for several in (False, True):
             body = index_body(

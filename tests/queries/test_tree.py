@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -265,7 +266,12 @@ def test_lists_become_tuples_and_what_stands_alone_is_refused() -> None:
     ):
         with pytest.raises(UsageError, match="is a tuple"):
             make()
-    for text in ("nonsense", "[]", '"a"'):
+    assert Raw.of({"range": {"taken": {"gte": date(2026, 11, 22)}}}).json == (
+        '{"range": {"taken": {"gte": "2026-11-22"}}}'
+    )
+    with pytest.raises(UsageError, match="no JSON"):
+        Raw.of({"term": {"a": {1, 2}}})
+    for text in ("nonsense", "[]", '"a"', "{}", '{"query": {}}', '{"term": {}, "range": {}}'):
         with pytest.raises(UsageError, match="JSON object"):
             Raw(text)
 

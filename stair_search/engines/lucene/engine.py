@@ -25,7 +25,7 @@ from stair_search.engines.documents import check_id
 from stair_search.engines.lucene import pipelines, reading
 from stair_search.engines.lucene.compile import compiled, search_body
 from stair_search.engines.lucene.failures import reason, refused
-from stair_search.engines.lucene.target import Target
+from stair_search.engines.lucene.target import Target, hides_vectors
 from stair_search.engines.parts import nested_above
 from stair_search.errors import DestinationError, StairError
 from stair_search.fields import model_field
@@ -58,19 +58,16 @@ class Send(Protocol):
 
 
 class Dialect(NamedTuple):
-    """In what the products differ. pit: the path that opens a point in time, None for scroll.
-    hides_vectors: whether `_source` comes back without them unless asked for.
-    """
+    """In what the products differ. pit: the path that opens a point in time, None for scroll."""
 
     legacy_bm25: bool
     pit: str | None
-    hides_vectors: bool = False
 
 
 def dialect(info: EngineInfo) -> Dialect:
     if info.product == "elasticsearch":
         # _shard_doc, the order in which a point in time is read, came with 7.12
-        return Dialect(True, "_pit", hides_vectors=info.number >= (9, 2))
+        return Dialect(True, "_pit")
     pit = "_search/point_in_time" if info.number >= (3, 3) else None
     return Dialect(info.number < (3, 0), pit)
 
@@ -319,13 +316,13 @@ class LuceneEngine:
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         try:
-            whole = {"_source_exclude_vectors": "false"} if self._dialect.hides_vectors else None
+            whole = {"_source_exclude_vectors": "false"} if self._hides_vectors(index) else None
             found = [self._send("GET", _path(index, "_doc", id), index=index, params=whole)]
         except RequestError as error:
             if error.status not in (400, 404):
                 raise
             # one that is not routed by its id, or is behind an alias of several indices
-            body = {"query": compiled(Ids((id,))), "size": 1, **self._source()}
+            body = {"query": compiled(Ids((id,))), "size": 1, **self._source(index)}
             found = self._search(index, body)["hits"]["hits"]
         return found[0]["_source"] if found else None
 
@@ -360,7 +357,7 @@ class LuceneEngine:
     def scan(
         self, index: str, fields: Sequence[str], query: Query | None = None
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        body: dict[str, Any] = {"size": _PAGE, **self._source(fields)}
+        body: dict[str, Any] = {"size": _PAGE, **self._source(index, fields)}
         if query is not None:
             body["query"] = compiled(query, self._target(self._about(index)))
         if self._dialect.pit:
@@ -372,12 +369,18 @@ class LuceneEngine:
         first = next(answers, None)
         return _rows(chain([first] if first else [], answers))
 
-    def _source(self, fields: Sequence[str] | None = None) -> dict[str, Any]:
+    def _hides_vectors(self, index: str) -> bool:
+        if self.info.product != "elasticsearch":
+            return False
+        about = self._about(index)
+        return hides_vectors(self.info, about.settings if about else {})
+
+    def _source(self, index: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
         """The part of a body that asks for these fields, None for all."""
         if fields is not None and not fields:
             return {"_source": False}
         names = {} if fields is None else {"includes": list(fields)}
-        vectors = {"exclude_vectors": False} if self._dialect.hides_vectors else {}
+        vectors = {"exclude_vectors": False} if self._hides_vectors(index) else {}
         return {"_source": names | vectors} if names or vectors else {}
 
     def refresh(self, index: str) -> None:
@@ -461,7 +464,7 @@ class LuceneEngine:
             self._dialect.legacy_bm25,
             settings,
             types,
-            hides_vectors=self._dialect.hides_vectors,
+            hides_vectors=hides_vectors(self.info, settings),
             product=self.info.product,
             number=self.info.number,
         )

@@ -26,30 +26,51 @@ def body(info: EngineInfo, hybrid: Hybrid, bodies: Sequence[Mapping[str, Any]], 
     if len(queries) > MOST_PARTS:
         raise UsageError(f"OpenSearch fuses {MOST_PARTS} parts at most, not {len(queries)}")
     asked = {"hybrid": {"queries": queries, "pagination_depth": hybrid.depth}}
-    return {"size": size, "query": asked, "search_pipeline": pipeline(hybrid), **rest}
+    return {"size": size, "query": asked, "search_pipeline": _pipeline(info, hybrid), **rest}
+
+
+def scale(info: EngineInfo, hybrid: Hybrid) -> float:
+    """What the scores of the cluster's list are too small by: weights that are all the same are not
+    sent with RRF, and OpenSearch wants those that are to add up to 1.
+    """
+    if not hybrid.weights or not isinstance(hybrid.by, RRF):
+        return 1.0
+    if not _uneven(hybrid):
+        return hybrid.weights[0]
+    return sum(hybrid.weights) if info.product == "opensearch" else 1.0
+
+
+def _uneven(hybrid: Hybrid) -> bool:
+    return len(set(hybrid.weights)) > 1
 
 
 def _check_version(info: EngineInfo, hybrid: Hybrid) -> None:
-    kind = "rrf" if isinstance(hybrid.by, RRF) else "linear"
-    since = {"rrf": (8, 14), "linear": (8, 18)}[kind]
-    what = f"retriever {kind!r}"
+    weighted = isinstance(hybrid.by, RRF) and _uneven(hybrid)
     if info.product == "opensearch":
-        what, since = "query 'hybrid' with a depth", (2, 19)
+        what, since = "'hybrid' query", (3, 1) if weighted else (2, 19)
+    elif isinstance(hybrid.by, RRF):
+        what, since = "'rrf' retriever", (9, 2) if weighted else (8, 14)
+    else:
+        what, since = "'linear' retriever", (8, 18)
     if info.number < since:
         raise UsageError(
-            f"{info.url} is {info.product} {info.version}, and its {what} came with "
-            f"{'.'.join(map(str, since))}: on='client' fuses here"
+            f"{info.url} is {info.product} {info.version}, and its {what} fuses like this from "
+            f"{'.'.join(map(str, since))} on: on='client' does it here"
         )
 
 
-def pipeline(hybrid: Hybrid) -> Body:
+def _pipeline(info: EngineInfo, hybrid: Hybrid) -> Body:
     """The OpenSearch search pipeline that fuses the parts, see `PUT /_search/pipeline/NAME`."""
     weights = hybrid.weights or (1.0,) * len(hybrid.parts)
     parameters = {"weights": [weight / sum(weights) for weight in weights]}
     if isinstance(hybrid.by, RRF):
-        if len(set(weights)) > 1:
-            raise UsageError("OpenSearch's RRF takes no weights: leave fusing to the client")
-        combination: Body = {"technique": "rrf", "rank_constant": hybrid.by.constant}
+        combination: Body = {"technique": "rrf"}
+        if info.number < (3, 1):  # which takes a constant elsewhere, and does nothing by it
+            combination["parameters"] = {"rank_constant": hybrid.by.constant}
+        else:
+            combination["rank_constant"] = hybrid.by.constant
+        if _uneven(hybrid):
+            combination["parameters"] = parameters
         return {
             "phase_results_processors": [{"score-ranker-processor": {"combination": combination}}]
         }
@@ -65,8 +86,11 @@ def _retriever(hybrid: Hybrid, queries: Sequence[Body]) -> Body:
     lists: list[Body] = [{"standard": {"query": query}} for query in queries]
     window = {"rank_window_size": hybrid.depth}
     if isinstance(hybrid.by, RRF):
-        if len(set(weights)) > 1:
-            raise UsageError("Elasticsearch's RRF takes no weights: leave fusing to the client")
+        if _uneven(hybrid):
+            lists = [
+                {"retriever": one, "weight": weight}
+                for one, weight in zip(lists, weights, strict=True)
+            ]
         return {"rrf": {"retrievers": lists, "rank_constant": hybrid.by.constant, **window}}
     normalizer = {"min_max": "minmax", "l2": "l2_norm"}[hybrid.by.how]
     each = [

@@ -5,8 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from stair_search.engines.base import EngineInfo
 from stair_search.engines.lucene import similarity
 from stair_search.mappings import DATE_TYPES
+
+_HIDDEN_BY_DEFAULT = 9_035_000
+"""Elasticsearch's `index.version.created` from which an index leaves vectors out of `_source`
+(IndexVersions.EXCLUDE_SOURCE_VECTORS_DEFAULT, released with 9.2).
+"""
+
+
+def hides_vectors(info: EngineInfo, settings: Mapping[str, Any]) -> bool:
+    """Whether `_source` comes back without vectors unless they are asked for, which only servers
+    that hide them understand. A server may keep its version to itself, an index tells its own.
+
+    settings: the `index` part of the index settings, empty where a role may not see them.
+    """
+    if info.product != "elasticsearch":
+        return False
+    said = settings.get("mapping", {}).get("exclude_source_vectors")
+    created = settings.get("version", {}).get("created")
+    if said is not None:
+        return str(said) == "true"
+    if created is not None:
+        return int(created) >= _HIDDEN_BY_DEFAULT
+    return bool(info.version) and info.number >= (9, 2)
 
 
 class Target(NamedTuple):
