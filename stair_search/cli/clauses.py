@@ -73,6 +73,10 @@ def value(text: str) -> tuple[str, str]:
     field, equals, exact = text.partition("=")
     if not (equals and field.strip()):
         raise UsageError(f"--filter {text}: it is FIELD=VALUE, like licence=cc0")
+    if field[-1] in "<>!":
+        raise UsageError(
+            f"--filter {text}: it is FIELD=VALUE; as words of the question, filter:{text} compares"
+        )
     return field.strip(), exact
 
 

@@ -14,7 +14,7 @@ LEADING = 8  # tokens of a photo that say what it shows
 
 def asked(words: str, without: Sequence[str] = ()) -> Asked:
     """A question as the command line would have given it."""
-    return Asked(words, None, tuple(without), (), (), (), "starter")
+    return Asked(words, (), tuple(without), (), (), (), "starter")
 
 
 OF_PACKAGES = (

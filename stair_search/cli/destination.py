@@ -111,6 +111,8 @@ def destination_options(command: F) -> F:
             url = None  # the environment wins over a file
         if url:
             cloud_id = None
+        if not index:
+            raise UsageError("--index is empty: name an index, or leave it out for 'photos'")
         url, credentials = _with_credentials(url or ("" if cloud_id else DEFAULT_URL), cloud_id)
         destination = Destination(
             url=url,

@@ -11,6 +11,7 @@ from .command import Command, debug_option, utf8
 from .destination import Destination, destination_options
 from .hits import reasons
 from .output import Format, columns, emit, format_option
+from .places import document_of
 from .questions import Asked, build, question_options
 from .text import one_line
 
@@ -31,7 +32,7 @@ MOST_LACKING = 12
     callback=utf8,
     required=True,
     metavar="ID",
-    help="The document, as a hit names it.",
+    help="The document: its id, or the path of its photo.",
 )
 @destination_options
 @format_option
@@ -46,7 +47,8 @@ def command(asked: Asked, destination: Destination, id: str, format: Format) -> 
 
     with destination.open() as engine:
         question = build(asked, engine, destination.index)
-        told = explain(engine, destination.index, question.query, id)
+        document = document_of(engine, destination.index, id)
+        told = explain(engine, destination.index, question.query, document)
     emit(format, told._asdict() | {"why": reasons(told.why)}, lambda: _lines(told))
 
 

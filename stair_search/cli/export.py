@@ -58,6 +58,8 @@ def command(model: str, out: Path, captions: Path | None, half: bool) -> None:
         note(f"{out}: the static text encoder of {fingerprint}; docs/front-ends.md says how to use")
         return
     if not Path(model).is_dir():
+        if out.suffix:
+            raise UsageError(f"--out {out}: a single file is called .json or .npz")
         raise UsageError(f"{model} is no folder: a model that is made light is one of `train`")
     texts = None if captions is None else _texts(captions)
     try:

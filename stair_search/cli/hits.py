@@ -60,7 +60,7 @@ def lines(found: Hits, fields: Fields, start: int = 0) -> Iterator[str]:
     for name, buckets in (found.facets or {}).items():
         counted = ", ".join(f"{one_line(str(one.value))} {one.count}" for one in buckets)
         yield f"{one_line(name)}: {counted}"
-    if found.total > len(found.hits):
+    if found.hits and found.total > len(found.hits):
         more = "more than " if found.total_relation == "gte" else ""
         place = f"{start + 1} to {start + len(found.hits)}" if start else f"{len(found.hits)}"
         yield f"{place} of {more}{found.total} hits"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from .text import one_line
+
+if TYPE_CHECKING:
+    from ..engines import Engine
 
 
 def path_of(uri: str) -> str | None:
@@ -17,6 +21,16 @@ def path_of(uri: str) -> str | None:
     if not uri.startswith("file:///"):
         return None
     return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+
+
+def document_of(engine: Engine, index: str, text: str) -> str:
+    """The id that is meant: the text itself, or that of the photo at the path that `shown` told."""
+    from ..ingest.photo import uri_of
+
+    if "://" in text or engine.get(index, text) is not None:
+        return text
+    uri = uri_of(os.path.abspath(text))  # noqa: PTH100 - as it was ingested: links are kept
+    return uri if engine.get(index, uri) is not None else text
 
 
 def shown(uri: str) -> str:

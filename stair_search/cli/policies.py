@@ -44,6 +44,8 @@ def held_to(
     if away:
         more = f" and {len(away) - 5} more" * (len(away) > 5)
         warn(f"policy {policy.name} does not let ask for {', '.join(away[:5])}{more}")
+    if policy.only is not None and (left := len(scored & policy.only)) < len(scored):
+        warn(f"policy {policy.name} lets ask for {left} of the question's {len(scored)} tokens")
     return governed
 
 

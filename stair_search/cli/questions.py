@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,10 +17,11 @@ import click
 
 from ..engines.checks import MOST_CLAUSES
 from ..engines.fit import fitted
+from ..engines.parts import nodes
 from ..errors import UsageError
 from ..fields import Fields
-from ..mappings import TEXT_TYPES, TOKEN_TYPES
-from ..queries import BestPhoto, Bool, HasToken, Match, Query, question
+from ..mappings import STRING_TYPES, TEXT_TYPES, TOKEN_TYPES
+from ..queries import BestPhoto, Bool, HasToken, Match, Query, Range, question
 from ..queries.grammar import Asked as Said
 from ..queries.grammar import (
     Grammar,
@@ -38,6 +40,7 @@ from ..queries.pruning import token_count
 from . import clauses
 from .command import model_option, text_encoder_option, utf8
 from .output import warn
+from .places import document_of
 from .policies import held_to
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ class Asked:
     """The options as given."""
 
     words: str
-    image: str | None
+    image: tuple[str, ...]
     without: tuple[str, ...]
     require: tuple[str, ...]
     match: tuple[str, ...]
@@ -85,7 +88,7 @@ def question_options(command: F) -> F:
     def with_question(
         *args: Any,
         question: tuple[str, ...],
-        image: str | None,
+        image: tuple[str, ...],
         like: str | None,
         without: tuple[str, ...],
         require: tuple[str, ...],
@@ -115,9 +118,14 @@ def question_options(command: F) -> F:
 
 _OPTIONS = (
     click.argument("question", nargs=-1),
-    click.option("--image", metavar="PATH", help="Photos like this one."),
     click.option(
-        "--like", callback=utf8, metavar="ID", help="Others like this document of the index."
+        "--image", multiple=True, metavar="PATH", help="Photos like this one, or like all of these."
+    ),
+    click.option(
+        "--like",
+        callback=utf8,
+        metavar="ID",
+        help="Others like this document of the index: its id, or the path of its photo.",
     ),
     click.option(
         "--without",
@@ -188,7 +196,7 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         match part:
             case Words(text):
                 return _word_tokens(text, encoder)
-            case Photo(place) if asked.strict or place == asked.image or _is_photo(place):
+            case Photo(place) if asked.strict or place in asked.image or _is_photo(place):
                 return _image_tokens(place, encoder)
             case Photo(place):
                 warn(f"{place}: no such file, so it is taken for words")
@@ -202,7 +210,8 @@ def build(asked: Asked, engine: Engine, index: str) -> Question:
         field=fields.token,
         photos=photos,
     )
-    _warn_of_rules(query, engine, index, encoder.vocabulary, photos)
+    _warn_of_rules(query, engine, index, encoder.vocabulary, photos, asked.strict)
+    _warn_of_ranges(query, types)
     query = _with_like(query, asked.like, engine, index)
     if asked.policy:
         query = held_to(asked.policy, query, encoder, engine, index, fields, photos)
@@ -215,7 +224,7 @@ def _with_like(query: Bool, like: str | None, engine: Engine, index: str) -> Boo
         return query
     from ..engines.like import more_like
 
-    other = more_like(engine, index, like)
+    other = more_like(engine, index, document_of(engine, index, like))
     return replace(
         query,
         should=(*query.should, *other.should),
@@ -270,8 +279,7 @@ def _with_flags(
 ) -> Said:
     """The parts of QUESTION and those of the options, which stand beside it."""
     parts: list[Part] = [*said.parts]
-    if asked.image:
-        parts.append(Photo(asked.image))
+    parts += map(Photo, asked.image)
     parts += [Text(one.field, (one.text,), one.every, one.boost) for one in matches]
     parts += [Require(text.strip()) for text in asked.require]
     parts += [Without(*clauses.without(text, vocabulary)) for text in asked.without]
@@ -312,17 +320,39 @@ def _image_tokens(path: str, encoder: Encoder) -> dict[str, float]:
 
 
 def _warn_of_rules(
-    query: Bool, engine: Engine, index: str, vocabulary: Vocabulary, photos: str | None
+    query: Bool,
+    engine: Engine,
+    index: str,
+    vocabulary: Vocabulary,
+    photos: str | None,
+    strict: bool,
 ) -> None:
-    """Says of each token in a rule that is none, or that no photo of the index holds."""
+    """Says of each token in a rule that is none, or that no photo of the index holds. Raises
+    UsageError for the first of these where it is to be strict.
+    """
     for place, rules in (("require", query.filter), ("without", query.must_not)):
         for rule in _token_rules(rules):
             effect = "so nothing can match" if place == "require" else "so it leaves nothing out"
             near = _near([rule.token], vocabulary)
             if rule.token not in vocabulary:
-                warn(f"--{place} {rule.token}: the model has no such token, {effect}{near}")
+                problem = f"{place} {rule.token}: the model has no such token, {effect}{near}"
+                if strict:
+                    raise UsageError(problem)
+                warn(problem)
             elif not _held(rule, engine, index, photos):
-                warn(f"--{place} {rule.token}: no photo in {index!r} holds it, {effect}{near}")
+                warn(f"{place} {rule.token}: no photo in {index!r} holds it, {effect}{near}")
+
+
+def _warn_of_ranges(query: Query, types: Mapping[str, Mapping[str, Any]]) -> None:
+    """Says where numbers are compared as texts are: 9 is more than 10."""
+    for node in nodes(query):
+        if isinstance(node, Range) and types.get(node.field, {}).get("type") in STRING_TYPES:
+            bounds = [str(value) for value in node.bounds.values()]
+            if any(re.fullmatch(r"-?[0-9.]+", bound) for bound in bounds):
+                warn(
+                    f"{node.field} is kept as text, so that 9 is more than 10: an index made with "
+                    f'{node.field} = "long" in a --columns file compares numbers'
+                )
 
 
 def _token_rules(rules: Iterable[Query]) -> Iterator[HasToken]:

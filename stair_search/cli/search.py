@@ -73,7 +73,7 @@ stair-search search bus --url https://search.example.org:9200 --show-query > que
     default="sum",
     show_default=True,
     help="How words, photo and text are made one list: by their scores, by ranks, or by scores on "
-    "one scale.",
+    "one scale. Beside the last three there are no facets, highlights and least scores.",
 )
 @click.option("--show-query", is_flag=True, help="Print the engine's query instead of hits.")
 @destination_options
@@ -107,8 +107,17 @@ def command(
             facets=tuple(map(facet, facets)),
             highlight=highlight,
         )
-        if fuse != "sum" and (show_query or search != Search(question.query, size)):
-            raise UsageError(f"--fuse {fuse} makes hits alone, from the first on")
+        beside = {
+            "--show-query": show_query,
+            "--min-score": min_score is not None,
+            "--facet": facets,
+            "--highlight": highlight,
+        }
+        if fuse != "sum" and (clashing := [name for name, given in beside.items() if given]):
+            raise UsageError(
+                f"--fuse {fuse} makes one list of several and tells of its hits alone: leave out "
+                f"{', '.join(clashing)}"
+            )
         if show_query:
             body = engine.body(search, index=destination.index)
             click.echo(to_json(body, indent=2))
@@ -127,8 +136,10 @@ def _found(engine: Engine, index: str, search: Search, asked: Bool, fuse: Fuse) 
     from ..engines.hybrid import search_hybrid
 
     by = RRF() if fuse == "rrf" else Normalised(fuse)
-    hybrid = Hybrid.of_question(asked, by, depth=max(100, search.size))
-    return search_hybrid(engine, index, hybrid, search.size)
+    last = search.start + search.size
+    hybrid = Hybrid.of_question(asked, by, depth=max(100, last))
+    found = search_hybrid(engine, index, hybrid, last)
+    return found._replace(hits=found.hits[search.start :])
 
 
 def _how_to_send(product: str, url: str, index: str) -> str:

@@ -130,6 +130,9 @@ class Engine(Protocol):
     def mapping(self, index: str) -> dict[str, Any]:
         """`{"_meta": {...}, "properties": {...}}` of the index, as the engine holds it."""
 
+    def add_fields(self, index: str, properties: Mapping[str, Any]) -> None:
+        """Adds fields, as `properties` of a mapping has them. None that is there is changed."""
+
     def uuid(self, index: str) -> str:
         """Changes when an index is made anew under the same name."""
 

@@ -33,6 +33,8 @@ def search_hybrid(
     """
     if size < 0:
         raise UsageError(f"an engine gives 0 hits or more, not {size}")
+    if on not in ("client", "cluster"):
+        raise UsageError(f"lists are fused on 'client' or 'cluster', not {on!r}")
     if on == "cluster":
         return _by_cluster(engine, index, hybrid, size, pipeline)
     searches = [Search(query, hybrid.depth, why=why) for query in hybrid.queries]

@@ -67,7 +67,7 @@ def make_ready(
     """Makes a missing index (not in a dry run). Whether it has, and a line to be shown.
 
     types: of the fields beside stair-search's own; declared: of those that the user has declared,
-    which an index that is there must have so. routed: documents come with a routing;
+    which an index that is there must have so, or gets. routed: documents come with a routing;
     several: photos a document.
 
     Raises ModelError where the index holds another model's tokens or cannot hold these,
@@ -89,7 +89,7 @@ def make_ready(
     target = engine.writes_to(job.index)
     mapping = engine.mapping(job.index)
     body = index_body(engine.info.product, job.fields, declared, several=several)
-    amiss = differences(mapping, body)
+    amiss = differences(mapping, body, declared)
     if mapping.get("_routing", {}).get("required") and not routed:
         amiss.append(
             "it wants a routing with each document: name its column in a --columns file, "
@@ -105,6 +105,10 @@ def make_ready(
             f"{encoder.fingerprint}, and scores of two models cannot be compared: name another "
             f"index, or the model that made this one"
         )
+    wanted, has = body["mappings"]["properties"], mapping.get("properties", {})
+    new = {name: wanted[name] for name in declared if name not in has}
+    if new and not job.dry_run:  # else they would be of whatever type the first value looks like
+        engine.add_fields(target, new)
     if "," in engine.uuid(job.index):
         return False, (
             f"{where} is an alias of several: documents are written to {target!r}, also where "

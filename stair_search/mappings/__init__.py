@@ -122,10 +122,13 @@ def types_of(properties: Mapping[str, Any], prefix: str = "") -> dict[str, dict[
     return found
 
 
-def differences(mapping: Mapping[str, Any], body: Mapping[str, Any]) -> list[str]:
+def differences(
+    mapping: Mapping[str, Any], body: Mapping[str, Any], declared: Collection[str] = ()
+) -> list[str]:
     """What keeps an existing index from holding documents of `body`, each line with its remedy.
 
-    Fields that the index has beside them are its own business.
+    Fields that the index has beside them are its own business. declared: fields that somebody has
+    named the type of: who wants to look for words cannot do so in a keyword.
     """
     has: Mapping[str, Any] = mapping.get("properties", {})
     wanted: Mapping[str, Any] = body["mappings"]["properties"]
@@ -139,6 +142,12 @@ def differences(mapping: Mapping[str, Any], body: Mapping[str, Any]) -> list[str
     token = fields.token
     vital = {fields.token, fields.strongest, fields.model, fields.hash, fields.photos}
     found = _differences(has, wanted, vital)
+    found += [
+        _of_another_type(name, has[name]["type"], "text")
+        for name in declared
+        if wanted.get(name, {}).get("type") == "text"
+        and has.get(name, {}).get("type") in STRING_TYPES
+    ]
     if several and several in has and not found:
         token = fields.in_photos().token
         if not held_several:
@@ -182,8 +191,12 @@ def _difference(
     fits = held == want or tokens or (not vital and _family(held) == _family(want))
     if fits:
         return None
+    return _of_another_type(shown, held, want)
+
+
+def _of_another_type(name: str, held: str, want: str) -> str:
     return (
-        f"field {shown!r} is {held!r}, not {want!r}: a field's type cannot be changed, so use "
+        f"field {name!r} is {held!r}, not {want!r}: a field's type cannot be changed, so use "
         f"another name for it or a new index"
     )
 

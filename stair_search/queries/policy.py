@@ -37,6 +37,7 @@ from stair_search.queries.tree import (
     Terms,
     Tokens,
     _positive,
+    make_tuples,
 )
 
 
@@ -86,6 +87,8 @@ class QueryPolicy:
         kept |= {} if self.only is None else {"only": frozenset(self.only)}
         for name, value in kept.items():
             object.__setattr__(self, name, value)
+        make_tuples(self, "rules", of=Node)
+        make_tuples(self, "held_in")
         numbers = {f"the least weight of {token!r}": n for token, n in self.forbid.items()}
         numbers |= {f"the bias of {token!r}": factor for token, factor in self.bias.items()}
         for what, number in {**numbers, "most_weight": self.most_weight}.items():

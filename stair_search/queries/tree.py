@@ -21,7 +21,8 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from stair_search.errors import UsageError
@@ -96,10 +97,13 @@ class Tokens(Node):
 
     def __add__(self, other: Tokens) -> Tokens:
         """Token by token; one that comes to nothing is left out. Keeps the first one's `part`.
+        What is no tokens is asked for beside them, with `|`.
 
         >>> (Tokens.of({"dog": 2.0, "sea": 1.0}, "m") - Tokens.of({"dog": 0.5}, "m")).asked
         (('dog', 1.5), ('sea', 1.0))
         """
+        if not isinstance(other, Tokens):
+            return NotImplemented
         if (self.model, self.field) != (other.model, other.field):
             raise UsageError(
                 f"tokens of {self.model!r} in {self.field!r} and of {other.model!r} in "
@@ -121,7 +125,7 @@ class Tokens(Node):
         return self * -1
 
     def __sub__(self, other: Tokens) -> Tokens:
-        return self + -other
+        return self + -other if isinstance(other, Tokens) else NotImplemented
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +138,7 @@ class MaxOf(Node):
     parts: tuple[Tokens, ...]
 
     def __post_init__(self) -> None:
-        make_tuples(self, "parts")
+        make_tuples(self, "parts", of=Tokens)
         if not self.parts:
             raise UsageError("the most of nothing cannot be asked for")
 
@@ -160,7 +164,8 @@ class Nearest(Node):
     part: str = "vector"
 
     def __post_init__(self) -> None:
-        make_tuples(self, "vector", "rules")
+        make_tuples(self, "vector")
+        make_tuples(self, "rules", of=Node)
         _positive(f"boost of {self.field}", self.boost)
         if not 1 <= self.k <= 10_000:
             raise UsageError(f"nearest in {self.field}: k is 1 to 10,000, not {self.k}")
@@ -217,11 +222,15 @@ class Match(Node):
 class Term(Node):
     """Documents with exactly this value in a field that is no text. Not scored.
 
-    Of a date, all that the value leaves open: "2026-11" is the whole month.
+    Of a date, all that the value leaves open: "2026-11" is the whole month. A number, a truth value
+    or a date is taken as its text: 3 as "3", True as "true".
     """
 
     field: str
     value: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", _as_text(self.field, self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +242,8 @@ class Terms(Node):
 
     def __post_init__(self) -> None:
         make_tuples(self, "values")
+        texts = tuple(_as_text(self.field, value) for value in self.values)
+        object.__setattr__(self, "values", texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +256,15 @@ class Range(Node):
     """
 
     field: str
-    gte: Value | None = None
-    gt: Value | None = None
-    lte: Value | None = None
-    lt: Value | None = None
+    gte: Value | date | None = None
+    gt: Value | date | None = None
+    lte: Value | date | None = None
+    lt: Value | date | None = None
 
     def __post_init__(self) -> None:
+        for name in ("gte", "gt", "lte", "lt"):
+            if isinstance(value := getattr(self, name), date):
+                object.__setattr__(self, name, _as_text(self.field, value))
         for pair in ((self.gte, self.gt), (self.lte, self.lt)):
             if None not in pair:
                 raise UsageError(f"range of {self.field}: two bounds on one side")
@@ -265,7 +279,11 @@ class Range(Node):
     def bounds(self) -> dict[str, Value]:
         """Those that are given, by name."""
         given = {"gte": self.gte, "gt": self.gt, "lte": self.lte, "lt": self.lt}
-        return {name: value for name, value in given.items() if value is not None}
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not None and not isinstance(value, date)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,6 +392,7 @@ class Constant(Node):
     part: str = "constant"
 
     def __post_init__(self) -> None:
+        _check_query(self, self.query)
         _positive("constant score", self.score)
 
 
@@ -392,7 +411,7 @@ class Bool(Node):
     minimum: int = 1
 
     def __post_init__(self) -> None:
-        make_tuples(self, "must", "should", "filter", "must_not")
+        make_tuples(self, "must", "should", "filter", "must_not", of=Node)
         if not 1 <= self.minimum <= max(len(self.should), 1):
             raise UsageError(f"at least {self.minimum} of {len(self.should)} cannot be asked for")
 
@@ -409,6 +428,9 @@ class BestPhoto(Node):
 
     query: Query
     path: str = "photos"
+
+    def __post_init__(self) -> None:
+        _check_query(self, self.query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,6 +525,9 @@ class Boosted(Node):
 
     query: Query
     by: FieldValue | Decay | When
+
+    def __post_init__(self) -> None:
+        _check_query(self, self.query)
 
     @property
     def part(self) -> str:
@@ -614,16 +639,44 @@ def _scores(query: Query) -> bool:
     return False
 
 
-def make_tuples(node: object, *names: str) -> None:
+def make_tuples(node: object, *names: str, of: type | None = None) -> None:
     """Lists in these fields of a frozen dataclass become tuples, so that it can be compared and
-    hashed. Raises UsageError for a value that stands alone.
+    hashed. Raises UsageError for a value that stands alone, and for one that is none `of` a type.
     """
     for name in names:
         value = getattr(node, name)
         if isinstance(value, str | bytes | Node) or not isinstance(value, Iterable):
             raise UsageError(f"{type(node).__name__}: {name} is a tuple, as (one,)")
         if not isinstance(value, tuple):
-            object.__setattr__(node, name, tuple(value))
+            value = tuple(value)
+            object.__setattr__(node, name, value)
+        if of is not None:
+            for one in value:
+                _check_query(node, one, of)
+
+
+def _check_query(node: object, query: object, of: type = Node) -> None:
+    if not isinstance(query, of):
+        kind = "a query" if of is Node else of.__name__
+        raise UsageError(f"{type(node).__name__} is of {kind}, and {query!r:.60} is none")
+
+
+def _as_text(field: str, value: object) -> str:
+    """A value as documents have it in their JSON."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return str(value).lower()
+        case Integral():
+            return str(int(value))
+        case Real():
+            return repr(float(value))
+        case datetime():
+            return value.isoformat(timespec="milliseconds")
+        case date():
+            return value.isoformat()
+    raise UsageError(f"{field}: a value is text, a number, a truth value or a date, not {value!r}")
 
 
 def _positive(what: str, value: float) -> None:

@@ -76,6 +76,12 @@ def test_from_a_folder_to_a_hit(cli: Cli, engine_url: str, index_name: str, fold
     same = {Path(hit["source"]["image"]).name for hit in found["hits"]}
     assert same == {photo.name, "cut.jpg"}
     assert found["hits"][0]["score"] == pytest.approx(1, abs=0.01)
+    # a document is meant by its id as by the path that is shown
+    by_id = report(cli, "search", "--like", found["hits"][0]["id"], *at, code=0)
+    by_path = report(cli, "search", "--like", found["hits"][0]["source"]["image"][7:], *at, code=0)
+    assert by_path["hits"] == by_id["hits"]
+    told = report(cli, "explain", "--image", photo, "--id", photo, *at, code=0)
+    assert told["matched"]
 
 
 def test_notes_name_the_job_and_what_to_do(cli: Cli, folder: Path, tmp_path: Path) -> None:

@@ -143,6 +143,29 @@ def test_a_token_that_is_none_brings_a_warning_that_names_near_ones(
     assert told in result.stderr
 
 
+def test_a_token_that_is_none_is_refused_where_it_is_to_be_strict(
+    cli: Cli, sqlite: list[str]
+) -> None:
+    result = cli("search", "dog without:dogg", "--strict", *sqlite)
+    assert result.exit_code == 2
+    assert "without dogg: the model has no such token" in result.stderr
+
+
+def test_numbers_compared_as_text_bring_a_warning(cli: Cli, sqlite: list[str]) -> None:
+    result = cli("search", "dog filter:licence>=100", *sqlite)
+    assert "licence is kept as text, so that 9 is more than 10" in result.stderr
+
+
+def test_fused_from_a_place_on(cli: Cli, collection: list[str]) -> None:
+    asked = ["dog", "--match", "caption:couch", "--fuse", "rrf", *collection]
+    every = ids(cli, *asked)
+    assert len(every) == 3
+    assert ids(cli, *asked, "--from", "1") == every[1:]
+    result = cli("search", *asked, "--facet", "licence", "--min-score", "1")
+    assert result.exit_code == 2
+    assert "leave out --min-score, --facet" in result.stderr
+
+
 def test_a_token_that_no_photo_holds_brings_a_warning(cli: Cli, sqlite: list[str]) -> None:
     result = cli("search", "dog", "--without", ":", *sqlite)
     assert "no photo in 'photos' holds it" in result.stderr

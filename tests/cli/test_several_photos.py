@@ -88,8 +88,8 @@ def test_rules(cli: Cli, products: list[str]) -> None:
 
 def test_a_rule_that_nothing_holds_is_told(cli: Cli, products: list[str]) -> None:
     result = cli("search", "dog", "--without", "sand", "--require", "running", *products)
-    assert "--without sand: no photo in" in result.stderr
-    assert "--require running: the model has no such token" in result.stderr
+    assert "without sand: no photo in" in result.stderr
+    assert "require running: the model has no such token" in result.stderr
 
 
 def test_explain(cli: Cli, products: list[str]) -> None:

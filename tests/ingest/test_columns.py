@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from stair_search.engines import connect
 from stair_search.errors import ModelError, UsageError
 from stair_search.fields import Fields
 from stair_search.ingest.columns import CellError, Columns, read_columns
+from stair_search.ingest.index import make_ready
 from stair_search.ingest.photo import Photo, uri_of
 from stair_search.ingest.sources import Sources
 from stair_search.mappings import index_body
+from stair_search.queries import Match
+from tests.conftest import Engines
 from tests.ingest.conftest import MakeJob, counts
+
+CLUSTERS = ("opensearch", "elasticsearch7")
 
 
 def found(file: Path, columns: Columns | None = None) -> list[Photo]:
@@ -106,6 +113,38 @@ def test_columns_are_renamed_typed_and_kept(
         job(index="made-before", folder=tmp_path / "other")
     failures = (job.settings.home / "failures.ndjson").read_text()
     assert "line 3: column 'likes': 'many' is no long" in failures
+
+
+@pytest.mark.parametrize(
+    "product", ["sqlite", *(pytest.param(n, marks=pytest.mark.engines) for n in CLUSTERS)]
+)
+def test_an_index_that_is_there_gets_the_fields_that_are_declared(
+    product: str, photos: Path, make_job: MakeJob, index_name: str, engines: Engines
+) -> None:
+    """They would be keywords, as texts are that nobody has declared."""
+    columns = mapping(
+        photos, '[fields]\ntitle = "text"\ntaken = "date"\nplace = "geo_point"\nlikes = "integer"\n'
+    )
+    (photos / "list.csv").write_text(
+        'image,title,taken,place,likes\n0.jpg,A red dog,2026-11-22,"48.1,11.5",7\n'
+    )
+    job = make_job(photos / "list.csv", columns=columns, index=index_name)
+    if product != "sqlite":
+        url = engines.url(product)
+        job.engine, job.settings = connect(url), replace(job.settings, url=url)
+    body = index_body(job.engine.info.product, Fields(), {"name": "keyword"})
+    job.engine.create(index_name, body)
+    assert counts(job(dry_run=True))[2] == 0
+    assert "title" not in job.engine.mapping(index_name)["properties"]
+    assert counts(job()) == (1, 0, 0)
+    kinds = job.engine.mapping(index_name)["properties"]
+    assert [kinds[name]["type"] for name in ("title", "taken", "place", "likes")] == [
+        "text", "date", "geo_point", "integer"
+    ]  # fmt: skip
+    job.engine.refresh(index_name)
+    assert job.engine.search(index_name, Match("title", "dog")).total == 1
+    with pytest.raises(ModelError, match="'name' is 'keyword', not 'text'"):
+        make_ready(job.engine, job.settings, job.encoder, {}, {"name": "text"})
 
 
 @pytest.mark.parametrize(

@@ -137,12 +137,21 @@ MISTAKEN: list[tuple[str, tuple[Part, ...], int, str]] = [
     ("filter:dog", (Words("filter:dog"),), 1, "like filter:licence=cc0"),
     ("filter:licenze=1", (Words("filter:licenze=1"),), 8, "near it: licence"),
     ("filter:caption=1", (Words("filter:caption=1"),), 8, "no field 'caption' to filter by"),
+    ("room NOT couch", (Words("room NOT couch"),), 6, "NOT is a word here"),
+    ("red AND blue", (Words("red AND blue"),), 5, "AND is a word here"),
+    ("dog^2 sea", (Words("dog^2 sea"),), 1, "like 2:dog"),
 ]
 
 
 @pytest.mark.parametrize(("text", "parts"), [(text, parts) for text, *parts in MEANT])
 def test_what_is_meant(text: str, parts: list[Part]) -> None:
     assert parse(text, GRAMMAR, strict=True) == parse(text, GRAMMAR) == Asked(tuple(parts))
+
+
+def test_quotes_as_telephones_type_them() -> None:
+    asked = parse("dog -“living room” caption:„red bus”", GRAMMAR, strict=True)
+    assert asked == parse('dog -"living room" caption:"red bus"', GRAMMAR, strict=True)
+    assert parse('"a “b” c"', GRAMMAR).parts == (Words("a “b” c"),)
 
 
 def test_a_line_of_everything() -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stair_search.engines.parts import nodes, outside, placed, scoring_parts
@@ -25,6 +26,7 @@ from stair_search.queries import (
     MaxOf,
     Nearest,
     Query,
+    QueryPolicy,
     Range,
     Raw,
     Reason,
@@ -274,6 +276,34 @@ def test_lists_become_tuples_and_what_stands_alone_is_refused() -> None:
     for text in ("nonsense", "[]", '"a"', "{}", '{"query": {}}', '{"term": {}, "range": {}}'):
         with pytest.raises(UsageError, match="JSON object"):
             Raw(text)
+
+
+def test_values_of_every_kind_become_text() -> None:
+    assert Term("stock", 3).value == "3"  # type: ignore[arg-type]
+    assert Term("price", np.float64(6.5)).value == "6.5"  # type: ignore[arg-type]
+    assert Term("free", True).value == "true"  # type: ignore[arg-type]
+    assert Terms("taken", (date(2026, 1, 2), "x")).values == ("2026-01-02", "x")  # type: ignore[arg-type]
+    moment = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert Range("taken", gte=moment).bounds == {"gte": "2026-01-02T03:04:05.000+00:00"}
+    with pytest.raises(UsageError, match="a value is text"):
+        Term("stock", [3])  # type: ignore[arg-type]
+
+
+def test_what_is_no_query_is_refused_where_it_is_given() -> None:
+    rule: Any = [Term("a", "b")]
+    for make in (
+        lambda: filtered(DOG, rule),
+        lambda: Bool(must=("dog",)),  # type: ignore[arg-type]
+        lambda: BestPhoto("dog"),  # type: ignore[arg-type]
+        lambda: Constant(rule),
+        lambda: Boosted(None, When(DOG, 2)),  # type: ignore[arg-type]
+        lambda: MaxOf((Term("a", "b"),)),  # type: ignore[arg-type]
+        lambda: QueryPolicy("p", rules=Term("a", "b")),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError):
+            make()
+    with pytest.raises(TypeError, match="unsupported operand"):
+        DOG + Term("a", "b")  # type: ignore[operator]
 
 
 def test_values_by_dotted_names_and_one_photo_without_a_list() -> None:

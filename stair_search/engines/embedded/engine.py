@@ -82,6 +82,17 @@ class SqliteEngine:
         with self._reading(index) as (_, found):
             return found.mapping
 
+    def add_fields(self, index: str, properties: Mapping[str, Any]) -> None:
+        self._must_exist(index)
+        with self._database.writing() as db:
+            found = self._index(db, index)
+            held = found.mapping.get("properties", {})
+            mapping = {**found.mapping, "properties": {**properties, **held}}
+            db.execute(
+                "UPDATE indexes SET mapping = ? WHERE number = ?",
+                (json.dumps(mapping), found.number),
+            )
+
     def uuid(self, index: str) -> str:
         with self._reading(index) as (_, found):
             return found.uuid

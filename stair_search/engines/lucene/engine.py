@@ -107,9 +107,12 @@ class Prepared(NamedTuple):
     hidden: set[str]
 
     def hits(self, answer: Any) -> Hits:
-        """answer: as a client gives it, a dict or like one. Raises DestinationError where shards
-        have not answered.
+        """answer: as a client gives it, a dict or like one. Raises DestinationError where it is no
+        answer to a search, or shards have not answered.
         """
+        if "hits" not in answer:
+            why = reason(answer["error"]) if "error" in answer else "it holds no hits"
+            raise DestinationError(f"no answer to a search: {why}")
         if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
             raise DestinationError(
                 "not all shards have answered: ask again, with allow_partial_search_results=false"
@@ -150,6 +153,17 @@ class LuceneEngine:
 
     def settings(self, index: str) -> dict[str, Any]:
         return self._ask(index).settings
+
+    def add_fields(self, index: str, properties: Mapping[str, Any]) -> None:
+        body = {"properties": properties}
+        try:
+            self._send("PUT", _path(index, "_mapping"), index=index, body=_json(body))
+        except RequestError as error:
+            raise RequestError(
+                f"{error}; add the fields with PUT /{index}/_mapping {json.dumps(body)}",
+                error.status,
+            ) from None
+        self._abouts.pop(index, None)
 
     def change_settings(self, index: str, values: Mapping[str, Any]) -> None:
         self._send("PUT", _path(index, "_settings"), index=index, body=_json({"index": values}))

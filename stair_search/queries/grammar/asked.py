@@ -32,9 +32,17 @@ PLACE = re.compile(
     re.VERBOSE,
 )
 
-# A word that would be read as something else if it stood outside quotes: a sign, a quote, a field,
-# a weight. Whether a grammar has that field is not asked: the tree prints the same for all.
-_OPERATOR = re.compile(rf'[+\-"] | {NAME}: | \.?[0-9][^:]*:(?![0-9]) | \S*[:=<>(]"', re.VERBOSE)
+_CURLY = "“”„"
+CURLY_QUOTES = str.maketrans(_CURLY, '"""')
+
+# A word that would be read as something else, or refused in strict mode, if it stood outside
+# quotes: a sign, a quote, a field, a weight. Whether a grammar has that field is not asked: the
+# tree prints the same for all.
+_OPERATOR = re.compile(
+    rf"""[+\-"] | {NAME}: | \.?[0-9][^:]*:(?![0-9]) | \S*[:=<>(]" | \S*[{_CURLY}]
+    | (?:AND|OR|NOT)\Z | \w+\^[0-9.]+\Z""",
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Photo:
         _check("weight", abs(self.weight))
 
     def __str__(self) -> str:
-        plain = PLACE.fullmatch(self.place)
+        plain = PLACE.fullmatch(self.place) and not set(_CURLY) & set(self.place)
         return _factor(self.weight) + (self.place if plain else f"photo:{quoted(self.place)}")
 
 
@@ -134,7 +142,7 @@ class Where:
     value: str
 
     def __str__(self) -> str:
-        plain = re.fullmatch(r'[^\s"=!<>~:]\S*', self.value)
+        plain = re.fullmatch(rf'[^\s"=!<>~:{_CURLY}][^\s{_CURLY}]*', self.value)
         value = self.value if plain else quoted(self.value)
         return f"filter:{self.field}{self.comparison}{value}"
 
@@ -184,11 +192,11 @@ def number(text: str) -> float | None:
     return value if 0 < value <= MOST_WEIGHT else None
 
 
-_TEXT = re.compile(r'(?!(?:AND|OR)\Z)[^\s"()^+\-][^\s"()^]*')
+_TEXT = re.compile(rf'(?!(?:AND|OR)\Z)[^\s"()^+\-{_CURLY}][^\s"()^{_CURLY}]*')
 
 
 def _token(token: str, minimum: float | None) -> str:
-    told = token if re.fullmatch(r'[^\s":]+', token) else quoted(token)
+    told = token if re.fullmatch(rf'[^\s":{_CURLY}]+', token) else quoted(token)
     return told if minimum is None else f"{told}:{_decimal(minimum)}"
 
 

@@ -48,8 +48,9 @@ def near(name: str, names: Collection[str]) -> str:
     found = difflib.get_close_matches(name[:40].lower(), sorted(names), 3)
     if found:
         return f"; near it: {', '.join(found)}"
-    known = sorted(names)[:8]
-    return f"; there is {', '.join(known)}" if known else "; there is none"
+    known = sorted(names)
+    more = f" and {len(known) - 8} more" if len(known) > 8 else ""
+    return f"; there is {', '.join(known[:8])}{more}" if known else "; there is none"
 
 
 def _pointed(text: str, column: int) -> str:

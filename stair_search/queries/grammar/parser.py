@@ -36,6 +36,12 @@ MOST_CHARACTERS = 4096
 MOST_PARTS = 256  # and words of text fields, each of which is a clause: engines take 1,024
 
 _START = re.compile(r"\S")
+_OPERATORS = {
+    "AND": "all words are asked for together, and require:TOKEN demands one",
+    "OR": "of words that stand side by side any may match",
+    "NOT": "without:TOKEN leaves photos out, - takes words away",
+}
+_BOOSTED = re.compile(r"\w+\^[0-9.]+")
 _WEIGHT = re.compile(r'(\.?[0-9][^\s:"]*):')
 
 
@@ -113,8 +119,16 @@ class _Parser:
                 self.source.unclosed_quote(at)
             end = self.source.unknown(at)
             words = self.text[at:end]
+            self.check_word(at, words)
         self.words(one_spaced(words), weight, glued=at > start)
         return end
+
+    def check_word(self, at: int, word: str) -> None:
+        """What means more in other grammars is a word here, and OR alone may be Oregon."""
+        if word in _OPERATORS and word != self.text.strip():
+            self.source.wrong(at, f"{word} is a word here; {_OPERATORS[word]}{QUOTE_IT}")
+        elif _BOOSTED.fullmatch(word):
+            self.source.wrong(at, f"a weight stands before what it is for, like 2:dog{QUOTE_IT}")
 
     def words(self, text: str, weight: float | None, glued: bool) -> None:
         """A weight or sign that is glued to a word binds it alone; else words run on."""

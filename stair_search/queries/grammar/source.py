@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stair_search.queries.grammar.asked import MOST_WEIGHT
+from stair_search.queries.grammar.asked import CURLY_QUOTES, MOST_WEIGHT
 from stair_search.queries.grammar.mistakes import GrammarError
 from stair_search.queries.grammar.rules import Grammar
 
@@ -24,12 +24,13 @@ class Source:
     """A text, what it may ask for, and whether mistakes are told (`strict`).
 
     text: as typed, with what no engine, log or terminal is to see replaced, one character for one,
-    so that columns hold.
+    so that columns hold. Quotes as a telephone makes them are quotes where there is no plain one.
     """
 
     def __init__(self, typed: str, grammar: Grammar, strict: bool) -> None:
         self.typed = typed
-        self.text = _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", typed))
+        plain = typed if '"' in typed else typed.translate(CURLY_QUOTES)
+        self.text = _SURROGATE.sub("\ufffd", _CONTROL.sub(" ", plain))
         self.grammar = grammar
         self.strict = strict
         self.last_parenthesis = self.text.rfind(")")
