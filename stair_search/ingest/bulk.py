@@ -35,11 +35,31 @@ Act = Callable[[list[Document]], list[Outcome]]
 """A request: an outcome for each document, in their order."""
 
 
-class Pace:
-    """How fast a job may write, over all of its requests."""
+SILENT_SECONDS = 5
+"""For which nothing may be taken before somebody is told."""
 
-    def __init__(self, requests: int, documents_per_second: float | None) -> None:
+
+class Pace:
+    """How fast a job may write, over all of its requests. tell: of waiting for the engine, once
+    until it takes something again.
+    """
+
+    def __init__(
+        self,
+        requests: int,
+        documents_per_second: float | None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         self.limit, self.throttle = Limit(requests), Throttle(documents_per_second)
+        self._tell, self._told = tell, False
+
+    def waiting(self, why: str) -> None:
+        if self._tell and not self._told:
+            self._told = True
+            self._tell(why)
+
+    def taken(self) -> None:
+        self._told = False
 
 
 class _BusyError(Exception):
@@ -133,6 +153,11 @@ def _through(
                 since += sent.waited
                 if sent.done:
                     since = time.monotonic()
+                    pace.taken()
+                elif time.monotonic() - since > SILENT_SECONDS:
+                    pace.waiting(
+                        f"waiting for {engine.info.url}, {retry_seconds:.0f} s at most: {sent.why}"
+                    )
                 if pending and not sent.error:
                     raise _BusyError(sent.why)
             yield [outcome for outcome in sent.done if not _everywhere(outcome)]

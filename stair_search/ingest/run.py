@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -170,10 +171,11 @@ def _run(
             ledger.begin(uuid)
             if made:
                 ledger.note("made", uuid)
-            pace = Pace(job.bulk_requests, job.documents_per_second)
+            notices: queue.SimpleQueue[str] = queue.SimpleQueue()
+            pace = Pace(job.bulk_requests, job.documents_per_second, notices.put)
             state = Run(
                 job, engine, encoder, ledger, reader, pace, policy, sources.largest_group,
-                connect=connect, again=again,
+                connect=connect, again=again, notices=notices,
             )  # fmt: skip
             filling = job.load_settings or ledger.about("made") == uuid
 

@@ -12,7 +12,7 @@ import pytest
 
 from stair_search.engines import connect
 from stair_search.errors import DestinationError
-from stair_search.ingest import failures, verify
+from stair_search.ingest import bulk, failures, verify
 from stair_search.ingest.load import LOADING
 from stair_search.mappings import index_body
 from tests.conftest import Engines
@@ -139,16 +139,20 @@ def test_every_other_document_is_refused_for_good(job: Job, proxy: Proxy) -> Non
 
 
 def test_an_engine_that_takes_nothing_ends_the_run_and_keeps_the_rest(
-    job: Job, proxy: Proxy
+    job: Job, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy.faults.extend([429] * 2)
     assert counts(job(retry_seconds=20.0)) == (40, 0, 0)
     for n in range(40):
         make_photo(Path(job.settings.sources[0]) / f"{n:02}.png", f"rgb(9, {n * 6}, 9)")
     proxy.faults.extend(["item 429", *[503] * 10_000])
+    monkeypatch.setattr(bulk, "SILENT_SECONDS", 1)
     with pytest.raises(DestinationError, match="took no documents for 3 s") as raised:
         job(retry_seconds=3.0)
     assert raised.value.exit_code == 3
+    told = [line for line in job.notices if line.startswith("waiting for http")]
+    assert len(told) == 1
+    assert "3 s at most" in told[0]
     proxy.faults.clear()
     report = job()
     assert report.indexed < 40  # what was taken of the first request is kept
