@@ -30,7 +30,8 @@ from stair_search.errors import UsageError
 Value = str | int | float
 
 MOST_VALUE = 1e30
-_LEAST, _MOST = 1.1754944e-38, 3.4028234e38  # of float32, which engines compute with
+_LEAST = 1.1754944e-38  # of float32, which engines compute with
+_MOST = MOST_VALUE  # engines make equal clauses one, and even a thousand are to stay a float32
 _MODIFIERS: dict[str, Callable[[float], float]] = {
     "none": lambda x: x,
     "sqrt": math.sqrt,
@@ -81,7 +82,8 @@ class Tokens(Node):
         for token, weight in self.weights:
             if not _LEAST <= abs(weight) <= _MOST:
                 raise UsageError(
-                    f"weight of token {token!r} must be a finite number other than 0, not {weight}"
+                    f"weight of token {token!r} must be a number other than 0, at most {_MOST:g}, "
+                    f"not {weight}"
                 )
 
     @classmethod
@@ -681,7 +683,7 @@ def _as_text(field: str, value: object) -> str:
 
 def _positive(what: str, value: float) -> None:
     if not _LEAST <= value <= _MOST:
-        raise UsageError(f"{what} must be a positive finite number, not {value}")
+        raise UsageError(f"{what} must be a positive number of at most {_MOST:g}, not {value}")
 
 
 def _finite(value: float) -> bool:

@@ -398,6 +398,7 @@ def found(engine: Engine, index: str, query: Query, size: int, why: bool) -> int
         (Boosted(All(), FieldValue("price", missing=-0.0)), 7),  # no weight below 0
         (Boosted(All(), Decay("exact", 0.0, 1.0)), 7),  # 1e300 squared
         (Ids(("", "d1")), 1),
+        (Bool(should=(Constant(All(), 1e30),) * 5), 7),  # equal clauses are made one, of their sum
         (Range("word", gte="a" * 1_000, lt="e" * 1_000), 6),
     ],
 )

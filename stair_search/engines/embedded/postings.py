@@ -6,7 +6,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from stair_search.engines.embedded.database import Damaged
 CHUNK = 4096  # document numbers in a row; an offset fits 16 bits
 _PLACES = 500  # values in one IN (...)
 _GONE = -1
+_CHUNKS = 2**40  # beyond any
 
 Numbers = NDArray[np.int64]
 Values = NDArray[np.uint16]
@@ -35,20 +36,15 @@ def read(
     db: sqlite3.Connection, owner: int, field: str, terms: Sequence[str] | None
 ) -> dict[str, Holders]:
     """The holders of each term that has any; None: of all the terms of the field."""
-    found: defaultdict[str, list[Holders]] = defaultdict(list)
-    for some in [[]] if terms is None else _batches(terms):
+    rows: list[tuple[Any, ...]] = []
+    for some in [[]] if terms is None else _batches(dict.fromkeys(terms)):
         among = "" if terms is None else f"AND term IN ({_places(some)})"
-        rows = db.execute(
+        rows += db.execute(
             "SELECT term, chunk, count, offsets, vals FROM postings "
             f"WHERE owner = ? AND field = ? {among} ORDER BY term, chunk",
             (owner, field, *some),
         )
-        for term, chunk, count, offsets, values in rows:
-            held = _decoded(count, offsets, values)
-            if not isinstance(chunk, int) or chunk < 0:
-                raise Damaged("a row of postings has no place")
-            found[term].append(Holders(held.numbers + chunk * CHUNK, held.values))
-    return {term: _joined(parts) for term, parts in found.items()}
+    return _decoded(rows)
 
 
 def counts(db: sqlite3.Connection, owner: int, field: str) -> dict[str, int]:
@@ -78,11 +74,11 @@ class Changes:
         for (field, chunk), terms in self._rows.items():
             for some in _batches(list(terms)):
                 rows = db.execute(
-                    "SELECT term, count, offsets, vals FROM postings WHERE owner = ? "
+                    "SELECT term, 0, count, offsets, vals FROM postings WHERE owner = ? "
                     f"AND field = ? AND chunk = ? AND term IN ({_places(some)})",
                     (owner, field, chunk, *some),
                 )
-                old = {term: _decoded(*row) for term, *row in rows}
+                old = _decoded(rows.fetchall())
                 new = {t: _changed(old.get(t, NOBODY), terms[t]) for t in some}
                 db.executemany(
                     "REPLACE INTO postings VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -123,27 +119,45 @@ def _encoded(held: Holders) -> tuple[bytes, bytes | None]:
     return offsets, held.values.astype("<u2").tobytes()
 
 
-def _decoded(count: object, offsets: object, values: object) -> Holders:
-    """A row as arrays. A damaged one is refused: it must not read beyond its documents."""
-    if not (isinstance(count, int) and isinstance(offsets, bytes) and len(offsets) == 2 * count):
+def _decoded(rows: Sequence[tuple[Any, ...]]) -> dict[str, Holders]:
+    """The holders of each term, all decoded at once: a column of many values has as many rows. A
+    damaged row is refused: it must not read beyond its documents.
+
+    rows: term, chunk, count, offsets, values, in the order of the first two.
+    """
+    if not rows:
+        return {}
+    terms, chunks, counts, offsets, values = zip(*rows, strict=True)
+    if not all(isinstance(chunk, int) and 0 <= chunk < _CHUNKS for chunk in chunks):
+        raise Damaged("a row of postings has no place")
+    if not all(
+        isinstance(count, int) and count > 0 and isinstance(row, bytes) and len(row) == 2 * count
+        for count, row in zip(counts, offsets, strict=True)
+    ):
         raise Damaged("a row of postings is cut")
-    numbers = np.frombuffer(offsets, "<u2").astype(np.int64)
-    if count and (numbers[-1] >= CHUNK or (np.diff(numbers) <= 0).any()):
-        raise Damaged("a row of postings is out of order")
-    if values is None:
-        return Holders(numbers, np.zeros(count, np.uint16))
-    if not (isinstance(values, bytes) and len(values) == 2 * count):
+    if not all(
+        row is None or (isinstance(row, bytes) and len(row) == 2 * count)
+        for count, row in zip(counts, values, strict=True)
+    ):
         raise Damaged("a row of postings has lost values")
-    return Holders(numbers, np.frombuffer(values, "<u2"))
-
-
-def _joined(parts: list[Holders]) -> Holders:
-    if len(parts) == 1:
-        return parts[0]
-    return Holders(
-        np.concatenate([part.numbers for part in parts]),
-        np.concatenate([part.values for part in parts]),
-    )
+    numbers = np.frombuffer(b"".join(offsets), "<u2").astype(np.int64)
+    ends = np.cumsum(counts)
+    rises = np.diff(numbers) > 0
+    rises[ends[:-1] - 1] = True  # where a row follows on another
+    if not rises.all() or numbers.max() >= CHUNK:
+        raise Damaged("a row of postings is out of order")
+    numbers += np.repeat(np.array(chunks, np.int64) * CHUNK, counts)
+    filled = [bytes(2 * n) if row is None else row for n, row in zip(counts, values, strict=True)]
+    held = np.frombuffer(b"".join(filled), "<u2")
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for term, count, end in zip(terms, counts, ends.tolist(), strict=True):
+        first.setdefault(term, end - count)
+        last[term] = end
+    return {
+        term: Holders(numbers[start : last[term]], held[start : last[term]])
+        for term, start in first.items()
+    }
 
 
 def _batches(terms: Iterable[str]) -> Iterator[list[str]]:
