@@ -10,13 +10,16 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from stair_search import __version__
 from stair_search.engines import Document, Engine, RequestError, connect
+from stair_search.engines.base import EngineInfo
 from stair_search.engines.connect import sqlite_path
+from stair_search.engines.lucene.target import hides_vectors
 from stair_search.errors import DestinationError, UsageError
 from stair_search.mappings import index_body
 from stair_search.queries import All, Ids, Match, Term, question
@@ -322,3 +325,23 @@ def test_an_engine_is_what_the_protocol_says(tmp_path: Path) -> None:
     with pytest.raises(DestinationError, match="ingest"):
         engine.search("photos", All())
     assert list(tmp_path.iterdir()) == []  # a question makes no file
+
+
+@pytest.mark.parametrize(
+    ("product", "version", "settings", "hides"),
+    [
+        ("elasticsearch", "9.5.3", {"version": {"created": "9111000"}}, True),
+        ("elasticsearch", "", {"version": {"created": "9111000"}}, True),
+        ("elasticsearch", "9.5.3", {"version": {"created": "8537000"}}, False),
+        ("elasticsearch", "", {"version": {"created": "7172999"}}, False),
+        ("elasticsearch", "9.5.3", {"mapping": {"exclude_source_vectors": "false"}}, False),
+        ("elasticsearch", "9.2.0", {}, True),
+        ("elasticsearch", "", {}, False),
+        ("opensearch", "3.6.0", {"version": {"created": "137277827"}}, False),
+    ],
+)
+def test_an_index_tells_whether_it_hides_vectors(
+    product: str, version: str, settings: dict[str, Any], hides: bool
+) -> None:
+    """What an older server would refuse is not sent to one whose version nobody may see."""
+    assert hides_vectors(EngineInfo(product, version, ""), settings) is hides

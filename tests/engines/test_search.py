@@ -203,6 +203,28 @@ def test_a_server_that_keeps_its_version_to_itself(engine: Engine, index: str) -
     silent.close()
 
 
+def test_an_alias_of_an_index_that_hides_vectors_and_one_that_does_not(
+    name: str, engine: Engine, engines: Engines
+) -> None:
+    if name != "elasticsearch9":
+        return
+    indices = ("stair-test-search-hides-a", "stair-test-search-hides-b")
+    engines.wipe("stair-test-search-hides")
+    try:
+        for index, hides in zip(indices, (False, True), strict=True):
+            body = index_body("elasticsearch", shards=1, replicas=0, token_type="sparse_vector")
+            body["settings"]["index"]["mapping"] = {"exclude_source_vectors": hides}
+            body["aliases"] = {"stair-test-search-hides": {}}
+            engine.create(index, body)
+            fields = {"stair": [{"dog": 1.0}], "stair_model": "m"}
+            assert engine.bulk(index, [Document(index, fields)])[0].ok
+            engine.refresh(index)
+        found = engine.search("stair-test-search-hides", DOG)
+        assert [[reason.token for reason in hit.why] for hit in found.hits] == [["dog"]] * 2
+    finally:
+        engines.wipe("stair-test-search-hides")
+
+
 def test_facets_of_dates_at_the_ends_of_the_calendar(engine: Engine, index: str) -> None:
     far = [Document("far", {"taken": 10**15}), Document("early", {"taken": "0001-01-01"})]
     assert all(outcome.ok for outcome in engine.bulk(index, far))

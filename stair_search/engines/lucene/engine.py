@@ -79,6 +79,7 @@ class _About:
     mapping: dict[str, Any]
     settings: dict[str, Any]
     uuid: str
+    hides_vectors: bool
 
     @cached_property
     def types(self) -> dict[str, dict[str, Any]]:
@@ -387,7 +388,7 @@ class LuceneEngine:
         if self.info.product != "elasticsearch":
             return False
         about = self._about(index)
-        return hides_vectors(self.info, about.settings if about else {})
+        return about.hides_vectors if about else hides_vectors(self.info, {})
 
     def _source(self, index: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
         """The part of a body that asks for these fields, None for all."""
@@ -478,7 +479,7 @@ class LuceneEngine:
             self._dialect.legacy_bm25,
             settings,
             types,
-            hides_vectors=hides_vectors(self.info, settings),
+            hides_vectors=about.hides_vectors if about else hides_vectors(self.info, {}),
             product=self.info.product,
             number=self.info.number,
         )
@@ -529,7 +530,8 @@ class LuceneEngine:
         for one in indices:
             mapping["properties"] |= one["mappings"].get("properties", {})
         settings = [one["settings"]["index"] for one in indices]
-        return _About(mapping, settings[0], ",".join(one["uuid"] for one in settings))
+        hides = any(hides_vectors(self.info, one) for one in settings)
+        return _About(mapping, settings[0], ",".join(one["uuid"] for one in settings), hides)
 
 
 def _update(document: Document | Outcome) -> bytes | Outcome:
