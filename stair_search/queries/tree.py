@@ -30,7 +30,7 @@ from stair_search.errors import UsageError
 Value = str | int | float
 
 MOST_VALUE = 1e30
-_LEAST = 1.1754944e-38  # of float32, which engines compute with
+_LEAST, _MOST_FLOAT = 1.1754944e-38, 3.4028234e38  # of float32, which engines compute with
 _MOST = MOST_VALUE  # engines make equal clauses one, and even a thousand are to stay a float32
 _MODIFIERS: dict[str, Callable[[float], float]] = {
     "none": lambda x: x,
@@ -201,7 +201,7 @@ class HasToken(Node):
 
     def __post_init__(self) -> None:
         if self.minimum is not None:
-            _positive(f"threshold of token {self.token!r}", self.minimum)
+            _positive(f"threshold of token {self.token!r}", self.minimum, _MOST_FLOAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -681,9 +681,9 @@ def _as_text(field: str, value: object) -> str:
     raise UsageError(f"{field}: a value is text, a number, a truth value or a date, not {value!r}")
 
 
-def _positive(what: str, value: float) -> None:
-    if not _LEAST <= value <= _MOST:
-        raise UsageError(f"{what} must be a positive number of at most {_MOST:g}, not {value}")
+def _positive(what: str, value: float, most: float = _MOST) -> None:
+    if not _LEAST <= value <= most:
+        raise UsageError(f"{what} must be a positive number of at most {most:g}, not {value}")
 
 
 def _finite(value: float) -> bool:

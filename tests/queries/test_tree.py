@@ -54,7 +54,7 @@ def test_weights_and_boosts_are_positive_and_finite(weight: float) -> None:
         lambda: Match("caption", "dog", weight),
         lambda: Constant(All(), weight),
     ):
-        with pytest.raises(UsageError, match=rf"positive number of at most 1e\+30, not {weight}"):
+        with pytest.raises(UsageError, match=rf"positive number of at most [^ ]+, not {weight}"):
             made()
 
 
