@@ -88,7 +88,7 @@ class QueryPolicy:
         for name, value in kept.items():
             object.__setattr__(self, name, value)
         make_tuples(self, "rules", of=Node)
-        make_tuples(self, "held_in")
+        make_tuples(self, "held_in", of=TokenField)
         numbers = {f"the least weight of {token!r}": n for token, n in self.forbid.items()}
         numbers |= {f"the bias of {token!r}": factor for token, factor in self.bias.items()}
         for what, number in {**numbers, "most_weight": self.most_weight}.items():

@@ -32,6 +32,7 @@ from stair_search.queries import (
     Reason,
     Term,
     Terms,
+    TokenField,
     Tokens,
     When,
     all_of,
@@ -299,6 +300,7 @@ def test_what_is_no_query_is_refused_where_it_is_given() -> None:
         lambda: Boosted(None, When(DOG, 2)),  # type: ignore[arg-type]
         lambda: MaxOf((Term("a", "b"),)),  # type: ignore[arg-type]
         lambda: QueryPolicy("p", rules=Term("a", "b")),  # type: ignore[arg-type]
+        lambda: QueryPolicy("p", held_in=TokenField("m")),  # type: ignore[arg-type]
     ):
         with pytest.raises(UsageError):
             make()
