@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -63,13 +64,15 @@ class KeptOut:
                 check_same_thread=False,  # made by one thread, asked by the one that plans
             )
             self._db.execute(_TABLE)
+        self._lock = threading.Lock()
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # see `Ledger.close`
+            self._db.close()
 
     def among(self, ids: Collection[str]) -> set[str]:
         """Those of them that are kept out."""
-        with self._told():
+        with self._told(), self._lock:
             found = self._db.execute(
                 "SELECT DISTINCT id FROM kept_out WHERE id IN (SELECT value FROM json_each(:ids)) "
                 f"AND NOT lifted AND {_OF_INDEX}",

@@ -185,7 +185,8 @@ class Ledger:
         self._empty = not some
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # SQLite crashes where another thread, of a run that ^C ends, is in it
+            self._db.close()
 
     def about(self, key: str) -> str | None:
         """A fact on the whole job: "index_uuid", "run"; "made": the UUID of an index that the job

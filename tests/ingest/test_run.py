@@ -625,3 +625,27 @@ class TestInterrupt:
         shutil.rmtree(job.settings.home)
         assert counts(job()) == (6, 0, 0)  # without its ledger: written again, nothing twice
         assert engine.count("photos") == 6
+
+
+def test_a_ledger_is_closed_while_another_thread_uses_it(tmp_path: Path) -> None:
+    """As where ^C ends a run before its threads are waited for: SQLite itself would crash."""
+    ended: list[str] = []
+
+    def use(ledger: Ledger) -> None:
+        try:
+            while True:
+                ledger.about("run")
+        except sqlite3.ProgrammingError as error:
+            ended.append(str(error))
+
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        ledger = Ledger(folder)
+        thread = threading.Thread(target=use, args=(ledger,))
+        thread.start()
+        time.sleep(0.005)
+        ledger.close()
+        thread.join(10)
+    assert len(ended) == 20
+    assert "closed database" in ended[0]
