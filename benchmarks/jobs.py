@@ -31,8 +31,7 @@ from stair_search.ingest.encoder import Encoder
 from stair_search.ingest.photo import Loaded, Prepared, Work
 from stair_search.tokens import TokenWeights
 from stair_search.vocabulary import Vocabulary
-from tests.conftest import URL_VARIABLES
-from tests.nodes.nodes import NODES, kept
+from tests.nodes.nodes import NODES, URL_VARIABLES, kept
 from tests.photos import package_photos
 
 

@@ -18,20 +18,22 @@ from pathlib import Path
 import pytest
 
 from tests import photos
-from tests.nodes.nodes import NODES, NodeError, answers, kept, running
+from tests.nodes.nodes import NODES, URL_VARIABLES, NodeError, answers, kept, running
 
 CI = os.environ.get("CI") == "true"
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = Path(os.environ.get("STAIR_TEST_DATA") or ROOT.parent / "shared" / "data")
-URL_VARIABLES = {
-    "opensearch": "STAIR_TEST_OPENSEARCH_URL",
-    "opensearch2": "STAIR_TEST_OPENSEARCH2_URL",
-    "elasticsearch7": "STAIR_TEST_ELASTICSEARCH7_URL",
-    "elasticsearch8": "STAIR_TEST_ELASTICSEARCH8_URL",
-    "elasticsearch9": "STAIR_TEST_ELASTICSEARCH_URL",
-}
+EVERYWHERE = ("sqlite", *NODES)
+"""The embedded engine, and a node of each version."""
 
 # --- engines ------------------------------------------------------------------------------------
+
+
+def token_type(name: str) -> str:
+    """How an engine of `EVERYWHERE` keeps tokens: our nodes of Elasticsearch 8 and 9 lack
+    rank_features.
+    """
+    return "sparse_vector" if name in ("elasticsearch8", "elasticsearch9") else "rank_features"
 
 
 class Engines:

@@ -21,19 +21,11 @@ from stair_search.mappings import index_body
 from stair_search.queries import All, HasToken, Match, Search, Term, Tokens
 from stair_search.queries.reasons import stored_weights
 from stair_search.tokens import truncate
-from tests.conftest import SHARED_DATA, Engines
+from tests.conftest import EVERYWHERE, SHARED_DATA, Engines, token_type
 from tests.engines.products import COLUMNS, NUMBERS, photos_of_products, products, without_vector
-from tests.engines.test_same_answers import SPARSE_VECTOR, check_same, check_sum
+from tests.engines.test_same_answers import check_same, check_sum
 
 PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
-NAMES = [
-    "sqlite",
-    "opensearch2",
-    "opensearch",
-    "elasticsearch7",
-    "elasticsearch8",
-    "elasticsearch9",
-]
 PLACE = f"stair-test-cookbook-{os.getpid()}"
 MUNICH = 48.137, 11.575
 TWICE = "Is it there twice"
@@ -378,16 +370,14 @@ class _Places(dict[str, Place]):
         url = f"sqlite:{self._file}" if name == "sqlite" else self._engines.url(name)
         engine = connect(url)
         held: dict[str, dict[str, Any]] = {}
-        token_type = "sparse_vector" if name in SPARSE_VECTOR else "rank_features"
+        kept = token_type(name)
         photos, vectors = self._photos, {"clip": NUMBERS}
         if name == "elasticsearch7":
             photos, vectors = [without_vector(photo) for photo in photos], {}
         for what, documents in [("photos", photos), ("products", products(photos))]:
             several = what == "products"
             columns = {"category": "keyword"} if several else COLUMNS
-            body = index_body(
-                engine.info.product, None, columns, 1, 0, several, token_type, vectors
-            )
+            body = index_body(engine.info.product, None, columns, 1, 0, several, kept, vectors)
             index = f"{PLACE}-{what}"
             engine.create(index, body)
             assert all(outcome.ok for outcome in engine.bulk(index, documents))
@@ -409,7 +399,12 @@ def references(package_photos: list[Path], tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.usefixtures("references")
 @pytest.mark.parametrize(
     ("recipe", "name"),
-    [(one, name) for one in RECIPES for name in NAMES if (one, name) != (TWICE, "elasticsearch7")],
+    [
+        (one, name)
+        for one in RECIPES
+        for name in EVERYWHERE
+        if (one, name) != (TWICE, "elasticsearch7")
+    ],
 )
 def test_a_recipe(recipe: str, name: str, places: dict[str, Place], chosen: str) -> None:
     names = places[name].cooked(recipe, chosen)

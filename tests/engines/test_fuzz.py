@@ -45,18 +45,9 @@ from stair_search.queries import (
     When,
 )
 from stair_search.vocabulary import escape
-from tests.conftest import Engines
+from tests.conftest import EVERYWHERE, Engines, token_type
 
 EXAMPLES = int(os.environ.get("STAIR_TEST_FUZZ") or 150)
-NAMES = (
-    "sqlite",
-    "opensearch2",
-    "opensearch",
-    "elasticsearch7",
-    "elasticsearch8",
-    "elasticsearch9",
-)
-SPARSE_VECTOR = ("elasticsearch8", "elasticsearch9")
 COLUMNS = {
     "title": "text", "word": "keyword", "whole": "integer", "far": "long", "price": "float",
     "exact": "double", "yes": "boolean", "taken": "date", "place": "geo_point",
@@ -313,27 +304,26 @@ def filled(
     engine = embedded
     if name != "sqlite":
         engine = connect(engines.url(name))
-        kind = "sparse_vector" if name in SPARSE_VECTOR else "rank_features"
-        fill(engine, index, kind, vectors=name != "elasticsearch7")
+        fill(engine, index, token_type(name), vectors=name != "elasticsearch7")
     yield Filled(engine, embedded, index)
     engines.wipe(index)
     engine.close()
     embedded.close()
 
 
-def fill(engine: Engine, index: str, token_type: str, vectors: bool = True) -> None:
-    """Documents with tokens and a vector of their own and several photos."""
+def fill(engine: Engine, index: str, kept: str, vectors: bool = True) -> None:
+    """Documents with tokens and a vector of their own and several photos. kept: type of tokens."""
     body = index_body(
         engine.info.product,
         columns=COLUMNS,
         shards=1,
         replicas=0,
         several=True,
-        token_type=token_type,
+        token_type=kept,
         vectors={"clip": 3} if vectors else {},
     )
     fields = body["mappings"]["properties"]
-    fields |= {"stair": {"type": token_type}, "stair_model": {"type": "keyword"}}
+    fields |= {"stair": {"type": kept}, "stair_model": {"type": "keyword"}}
     documents = DOCUMENTS
     if vectors:
         fields["clip"] = fields["photos"]["properties"]["clip"]
@@ -347,7 +337,10 @@ def fill(engine: Engine, index: str, token_type: str, vectors: bool = True) -> N
 
 everywhere = pytest.mark.parametrize(
     "filled",
-    [pytest.param(name, marks=[] if name == "sqlite" else pytest.mark.engines) for name in NAMES],
+    [
+        pytest.param(name, marks=[] if name == "sqlite" else pytest.mark.engines)
+        for name in EVERYWHERE
+    ],
     indirect=True,
 )
 

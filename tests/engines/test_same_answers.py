@@ -24,14 +24,13 @@ import pytest
 from stair_search.engines import Engine, Hit, Hits, connect
 from stair_search.mappings import index_body
 from stair_search.queries import Query, Reason
-from tests.conftest import SHARED_DATA, Engines
+from tests.conftest import SHARED_DATA, Engines, token_type
 from tests.engines.corpus import COLUMNS, Corpus, corpus, grouped
 from tests.engines.generated import TEXT, generated, of_several
 
 pytestmark = pytest.mark.engines
 SHARE = 1e-5
 SIZES = (10, 30)  # in turn
-SPARSE_VECTOR = ("elasticsearch8", "elasticsearch9")
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +104,7 @@ def made_for(name: str, engine: Engine, shards: int, several: bool) -> dict[str,
         shards=shards,
         replicas=0,
         several=several,
-        token_type="sparse_vector" if name in SPARSE_VECTOR else "rank_features",
+        token_type=token_type(name),
     )
     if several:
         fields = body["mappings"]["properties"]

@@ -30,22 +30,14 @@ from stair_search.queries import (
     When,
     filtered,
 )
-from tests.conftest import Engines
+from tests.conftest import EVERYWHERE, Engines, token_type
 
 pytestmark = pytest.mark.engines
 DOG = Tokens.of({"dog": 1.0}, "m")
 COLUMNS = {"likes": "integer", "price": "float", "taken": "date", "free": "boolean"}
-NAMES = [
-    "sqlite",
-    "opensearch2",
-    "opensearch",
-    "elasticsearch7",
-    "elasticsearch8",
-    "elasticsearch9",
-]
 
 
-@pytest.fixture(params=NAMES, scope="module")
+@pytest.fixture(params=EVERYWHERE, scope="module")
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -67,8 +59,7 @@ def index(name: str, engine: Engine, engines: Engines) -> Iterator[str]:
     index = "stair-test-search"
     if name != "sqlite":
         engines.wipe(index)
-    sparse = name in ("elasticsearch8", "elasticsearch9")
-    kept = "sparse_vector" if sparse else "rank_features"
+    kept = token_type(name)
     body = index_body(engine.info.product, columns=COLUMNS, shards=1, replicas=0, token_type=kept)
     engine.create(index, body)
     documents = [
@@ -246,8 +237,7 @@ def test_facets_are_right_on_several_shards(name: str, engine: Engine, engines: 
     if name == "sqlite":
         return
     index = "stair-test-search-shards"
-    sparse = name in ("elasticsearch8", "elasticsearch9")
-    kept = "sparse_vector" if sparse else "rank_features"
+    kept = token_type(name)
     body = index_body(
         engine.info.product,
         columns={"licence": "keyword"},

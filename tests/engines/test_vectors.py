@@ -40,7 +40,7 @@ from stair_search.queries import (
     filtered,
     none_of,
 )
-from tests.conftest import Engines
+from tests.conftest import Engines, token_type
 from tests.engines.test_same_answers import by_id, check_same, check_sum
 from tests.nodes.nodes import NODES
 
@@ -83,7 +83,7 @@ def places(
     for name, engine in found.items():
         if isinstance(engine, LuceneEngine) and not engine.info.version:  # our nodes tell none
             engine.info = engine.info._replace(version=NODES[name].version)
-        sparse = "sparse_vector" if name.startswith("elasticsearch") else "rank_features"
+        sparse = token_type(name)
         for several in (False, True):
             body = index_body(
                 engine.info.product, None, {"licence": "keyword"}, 1, 0, several, sparse,

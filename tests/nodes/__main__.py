@@ -4,15 +4,7 @@ import argparse
 import sys
 import time
 
-from tests.nodes.nodes import KEPT, NODES, NodeError, fetch, keep, kept, release
-
-VARIABLES = {
-    "opensearch": "STAIR_TEST_OPENSEARCH_URL",
-    "opensearch2": "STAIR_TEST_OPENSEARCH2_URL",
-    "elasticsearch7": "STAIR_TEST_ELASTICSEARCH7_URL",
-    "elasticsearch8": "STAIR_TEST_ELASTICSEARCH8_URL",
-    "elasticsearch9": "STAIR_TEST_ELASTICSEARCH_URL",
-}
+from tests.nodes.nodes import KEPT, NODES, URL_VARIABLES, NodeError, fetch, keep, kept, release
 
 
 def main() -> int:
@@ -42,7 +34,7 @@ def run(verb: str, name: str) -> None:
             print(f"{name} {recipe.version} in {home}, {time.monotonic() - began:.0f} s")
         case "start":
             node = keep(recipe)
-            print(f"{VARIABLES[name]}={node.url}", flush=True)
+            print(f"{URL_VARIABLES[name]}={node.url}", flush=True)
             took = f"{time.monotonic() - began:.0f} s"
             print(f"  {name} {node.version}, pid {node.pid}, {took}", file=sys.stderr)
         case "stop":

@@ -367,6 +367,13 @@ def running(recipe: Recipe) -> Iterator[Node]:
 # --- the nodes that `make engines` leaves running -----------------------------------------------
 
 KEPT = HERE.parents[1] / ".engines"
+URL_VARIABLES = {
+    "opensearch": "STAIR_TEST_OPENSEARCH_URL",
+    "opensearch2": "STAIR_TEST_OPENSEARCH2_URL",
+    "elasticsearch7": "STAIR_TEST_ELASTICSEARCH7_URL",
+    "elasticsearch8": "STAIR_TEST_ELASTICSEARCH8_URL",
+    "elasticsearch9": "STAIR_TEST_ELASTICSEARCH_URL",
+}
 PORTS = {
     "opensearch": "9200-9219",
     "elasticsearch7": "9220-9239",

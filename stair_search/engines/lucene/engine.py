@@ -331,7 +331,7 @@ class LuceneEngine:
 
     def get(self, index: str, id: str) -> dict[str, Any] | None:
         try:
-            whole = {"_source_exclude_vectors": "false"} if self._hides_vectors(index) else None
+            whole = {"_source_exclude_vectors": "false"} if self._hides_vectors_of(index) else None
             found = [self._send("GET", _path(index, "_doc", id), index=index, params=whole)]
         except RequestError as error:
             if error.status not in (400, 404):
@@ -384,18 +384,19 @@ class LuceneEngine:
         first = next(answers, None)
         return _rows(chain([first] if first else [], answers))
 
-    def _hides_vectors(self, index: str) -> bool:
-        if self.info.product != "elasticsearch":
-            return False
-        about = self._about(index)
+    def _hides_vectors(self, about: _About | None) -> bool:
         return about.hides_vectors if about else hides_vectors(self.info, {})
+
+    def _hides_vectors_of(self, index: str) -> bool:
+        """An index of OpenSearch is not looked at for that."""
+        return self.info.product == "elasticsearch" and self._hides_vectors(self._about(index))
 
     def _source(self, index: str, fields: Sequence[str] | None = None) -> dict[str, Any]:
         """The part of a body that asks for these fields, None for all."""
         if fields is not None and not fields:
             return {"_source": False}
         names = {} if fields is None else {"includes": list(fields)}
-        vectors = {"exclude_vectors": False} if self._hides_vectors(index) else {}
+        vectors = {"exclude_vectors": False} if self._hides_vectors_of(index) else {}
         return {"_source": names | vectors} if names or vectors else {}
 
     def refresh(self, index: str) -> None:
@@ -479,7 +480,7 @@ class LuceneEngine:
             self._dialect.legacy_bm25,
             settings,
             types,
-            hides_vectors=about.hides_vectors if about else hides_vectors(self.info, {}),
+            hides_vectors=self._hides_vectors(about),
             product=self.info.product,
             number=self.info.number,
         )
